@@ -1,0 +1,1 @@
+"""What Earthloop predicts: one folder per application, found by its place in the tree."""

@@ -1,0 +1,1 @@
+"""Applications about the sea and its shores."""

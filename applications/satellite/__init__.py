@@ -1,0 +1,1 @@
+"""Applications that look down from orbit."""

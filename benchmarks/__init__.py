@@ -1,0 +1,1 @@
+"""Timings: ratios of two things measured in one session."""

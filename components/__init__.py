@@ -1,0 +1,8 @@
+"""Earthloop's own TFX components.
+
+The artifact types are attributes of this package because Kubeflow imports an artifact by its TYPE_NAME.
+"""
+
+from components.artifacts import Predictions, Quarantine, RunReport, ServingReport, SplitAudit, Verdict
+
+__all__ = ["Predictions", "Quarantine", "RunReport", "ServingReport", "SplitAudit", "Verdict"]

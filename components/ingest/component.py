@@ -1,0 +1,62 @@
+"""The TFX component that turns raw files into Examples."""
+
+from __future__ import annotations
+
+from tfx.dsl.components.base import base_beam_component, executor_spec
+from tfx.types import Channel, standard_artifacts
+from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
+
+from components.artifacts import Quarantine
+from components.ingest.executor import Executor
+
+
+class IngestSpec(ComponentSpec):  # type: ignore[misc]
+    """Parameters and outputs of `Ingest`."""
+
+    PARAMETERS = {
+        "application": ExecutionParameter(type=str),
+        "data_path": ExecutionParameter(type=str),
+        "data_fingerprint": ExecutionParameter(type=str),
+        "settings": ExecutionParameter(type=str),
+        "code_version": ExecutionParameter(type=str),
+    }
+    INPUTS: dict[str, ChannelParameter] = {}
+    OUTPUTS = {
+        "examples": ChannelParameter(type=standard_artifacts.Examples),
+        "quarantine": ChannelParameter(type=Quarantine),
+    }
+
+
+class Ingest(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
+    """Reads the files of an application's source into three splits of Examples, and quarantines what is unusable."""
+
+    SPEC_CLASS = IngestSpec
+    EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
+
+    def __init__(
+        self,
+        application: str,
+        data_path: str,
+        data_fingerprint: str,
+        settings: str,
+        code_version: str,
+    ) -> None:
+        """Describes one ingest.
+
+        Args:
+            application: its name.
+            data_path: folder of the raw files.
+            data_fingerprint: changes when the data do, so that the cache notices.
+            settings: JSON, `{"ingest": {…}, "split": {…}}`, the resolved settings.
+            code_version: changes when the code does, so that the cache notices.
+        """
+        spec = IngestSpec(
+            application=application,
+            data_path=data_path,
+            data_fingerprint=data_fingerprint,
+            settings=settings,
+            code_version=code_version,
+            examples=Channel(type=standard_artifacts.Examples),
+            quarantine=Channel(type=Quarantine),
+        )
+        super().__init__(spec=spec)

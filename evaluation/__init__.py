@@ -1,0 +1,1 @@
+"""Metrics with honest intervals, the blessing rules, and the report."""

@@ -1,0 +1,175 @@
+"""What a killed run leaves behind, found and mended."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import pathlib
+import shutil
+from collections.abc import Callable, Iterator
+
+from ml_metadata.metadata_store import MetadataStore
+from ml_metadata.proto import metadata_store_pb2
+
+from applications.settings import MetadataSettings
+from pipeline import metadata, output_folder, run_record
+from pipeline.output_folder import OutputFolder
+from pipeline.run_record import RunRecord
+from serving.versions import ModelFolder
+
+_LIVE = metadata_store_pb2.Artifact.LIVE
+_RUNNING = (metadata_store_pb2.Execution.NEW, metadata_store_pb2.Execution.RUNNING)
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Something wrong.
+
+    Attributes:
+        text: what, in one sentence.
+        fix: mends it and says what it did; None where only a person can.
+    """
+
+    text: str
+    fix: Callable[[], str] | None = None
+
+
+def problems(folder: OutputFolder) -> list[Problem]:
+    """Looks through an output folder in which no run is going on; changes nothing."""
+    return [
+        *_lock(folder),
+        *_runs(folder),
+        *_metadata(folder),
+        *_serving(folder),
+        *_samples(folder),
+        *_disk(folder),
+    ]
+
+
+def _lock(folder: OutputFolder) -> Iterator[Problem]:
+    holder = output_folder.holder(folder)
+    if holder:
+
+        def empty() -> str:
+            folder.lock.write_text("", encoding="utf-8")
+            return "Emptied the lock file."
+
+        yield Problem(f"the lock file still names process {holder.get('pid')}, which is gone.", empty)
+
+
+def _runs(folder: OutputFolder) -> Iterator[Problem]:
+    for run_id in run_record.run_ids(folder):
+        try:
+            record = RunRecord.open(folder.path, run_id)
+        except run_record.Unreadable:
+            yield Problem(
+                f"run {run_id} has no record that can be read.", functools.partial(_set_aside, folder.run(run_id))
+            )
+            continue
+        if record.data["state"] == "running":
+            yield Problem(
+                f"run {run_id} says it is running, but its process is gone.", functools.partial(_end_run, record)
+            )
+
+
+def _end_run(record: RunRecord) -> str:
+    record.finish("interrupted", error="the process was killed")
+    return f"Marked run {record.run_id} as interrupted; the same command goes on from its finished stages."
+
+
+def _set_aside(path: pathlib.Path) -> str:
+    aside = path.with_name(f".broken-{path.name}")
+    path.rename(aside)
+    return f"Set it aside as {aside.name}; remove it when nothing in it is needed."
+
+
+def _metadata(folder: OutputFolder) -> Iterator[Problem]:
+    """Compares ML Metadata's SQLite file with the artifact folders; other backends are left alone."""
+    if not folder.metadata.is_file():
+        return
+    try:
+        store = MetadataStore(metadata.connection_config(MetadataSettings(), folder.path))
+        executions, artifacts = store.get_executions(), store.get_artifacts()
+    except Exception as error:  # ml_metadata raises bare errors of its own kind for a damaged file
+        yield Problem(
+            f"{folder.metadata.name} cannot be read ({error}). Move it away together with artifacts/ and run again."
+        )
+        return
+    for execution in executions:
+        if execution.last_known_state in _RUNNING:
+            yield Problem(
+                f"execution {execution.id} of stage {_stage_name(store, execution)} says it is running, but no run is.",
+                functools.partial(_fail_execution, store, execution),
+            )
+    published = {_path(item): item for item in artifacts if item.state == _LIVE}
+    for path, artifact in published.items():
+        if path.is_relative_to(folder.artifacts.absolute()) and not path.exists():
+            yield Problem(
+                f"{path.relative_to(folder.path.absolute())} is gone, though ML Metadata has it.",
+                functools.partial(_forget_artifact, store, artifact),
+            )
+    for path in _artifact_folders(folder):
+        if path not in published:
+            yield Problem(
+                f"{path.relative_to(folder.path.absolute())} was never finished: no execution published it.",
+                functools.partial(_remove, path),
+            )
+
+
+def _artifact_folders(folder: OutputFolder) -> Iterator[pathlib.Path]:
+    """Yields `<stage>/<output>/<id>` folders; TFX's own hidden folders are left out."""
+    for path in sorted(folder.artifacts.absolute().glob("*/*/*")):
+        if path.is_dir() and not any(part.startswith(".") for part in path.parts[-3:]):
+            yield path
+
+
+def _path(artifact: metadata_store_pb2.Artifact) -> pathlib.Path:
+    return pathlib.Path(artifact.uri.removeprefix("file://"))
+
+
+def _stage_name(store: MetadataStore, execution: metadata_store_pb2.Execution) -> str:
+    """Returns the node id: TFX puts each execution into a context `<pipeline>.<node id>` of type `node`."""
+    for context in store.get_contexts_by_execution(execution.id):
+        if context.type == "node":
+            return str(context.name).rpartition(".")[2]
+    return "unknown"
+
+
+def _fail_execution(store: MetadataStore, execution: metadata_store_pb2.Execution) -> str:
+    execution.last_known_state = metadata_store_pb2.Execution.FAILED
+    store.put_executions([execution])
+    return f"Marked execution {execution.id} as failed."
+
+
+def _forget_artifact(store: MetadataStore, artifact: metadata_store_pb2.Artifact) -> str:
+    artifact.state = metadata_store_pb2.Artifact.DELETED
+    store.put_artifacts([artifact])
+    return "Marked it as deleted; the next run makes it again."
+
+
+def _remove(path: pathlib.Path) -> str:
+    shutil.rmtree(path)
+    return f"Removed {path.name}."
+
+
+def _serving(folder: OutputFolder) -> Iterator[Problem]:
+    """Finds versions that were never pushed to their end, here and where the last run pushed to."""
+    destinations = {folder.serving}
+    for record in run_record.records(folder)[:1]:
+        destinations.add(RunRecord(folder, record).model_folder().destination)
+    for destination in sorted(destinations):
+        for model in sorted(destination.iterdir()) if destination.is_dir() else ():
+            for path in ModelFolder(destination=destination, model=model.name).leftovers():
+                yield Problem(f"{model.name}/{path.name} is half a version.", functools.partial(_remove, path))
+
+
+def _samples(folder: OutputFolder) -> Iterator[Problem]:
+    for path in sorted(folder.path.glob(".*-incoming")):
+        if path.is_dir():
+            yield Problem(f"{path.name} is half a synthetic sample.", functools.partial(_remove, path))
+
+
+def _disk(folder: OutputFolder) -> Iterator[Problem]:
+    free = output_folder.free_mib(folder.path)
+    if free < output_folder.MIN_FREE_MIB:
+        yield Problem(f"only {free} MiB are free on its disk; a run needs {output_folder.MIN_FREE_MIB} MiB.")

@@ -1,0 +1,103 @@
+"""What can be known to fail before anything heavy starts: the data, the stages, the base of a partial run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import pathlib
+import platform
+from typing import Any
+
+from applications import discovery
+from applications.errors import DataError, DataPathError, UnknownName, UsageError
+from applications.spec import Application
+from pipeline import run_record
+from pipeline.config import RunConfig
+from pipeline.data_fingerprint import is_remote
+from pipeline.output_folder import OutputFolder
+from pipeline.stage_names import STAGES
+
+_PACKAGES = ("tfx", "tensorflow", "keras", "apache-beam", "ml-metadata", "tensorflow-model-analysis", "numpy")
+
+
+def check_stages(config: RunConfig, from_stage: str, to_stage: str) -> None:
+    """Refuses stages that do not exist or are the wrong way round.
+
+    Raises:
+        UnknownName: no such stage; the text names the near one.
+        UsageError: `from_stage` lies behind `to_stage`.
+    """
+    known = [name for name in STAGES if name != "tune" or config.tune.enabled]
+    for name in (from_stage, to_stage):
+        if name == "tune" and name not in known:
+            raise UsageError("stage 'tune' must be asked for before it can be named; add --set tune.enabled=true.")
+        if name and name not in known:
+            raise UnknownName("stage", name, known)
+    if from_stage and to_stage and known.index(from_stage) > known.index(to_stage):
+        raise UsageError(
+            f"--from must name a stage before --to, got --from {from_stage} --to {to_stage}; "
+            f"the order is {', '.join(known)}."
+        )
+
+
+def check_data(application: Application, config: RunConfig) -> int | None:
+    """Looks at the data's layout without reading its files.
+
+    Returns:
+        the number of items, or None where that is not known before they are read (TFRecords).
+
+    Raises:
+        DataPathError: the path is missing or of the wrong kind.
+        DataError: the layout is not what the application expects.
+    """
+    if config.ingest.format == "tfrecord":
+        if not is_remote(config.data):
+            _check_records(pathlib.Path(config.data))
+        return None
+    return discovery.source(application).inspect(config.data).items
+
+
+def base_run(folder: OutputFolder, from_stage: str) -> str:
+    """Returns the run whose earlier stages `--from` builds on.
+
+    Raises:
+        UsageError: there is none.
+    """
+    if not from_stage or from_stage == STAGES[0]:
+        return ""
+    needed = [name for name in STAGES[: STAGES.index(from_stage)] if name != "tune"]
+    found = run_record.base_run(folder, needed)
+    if found is None:
+        raise UsageError(
+            f"--from {from_stage} takes what the stages before it made in an earlier run, but no run in {folder.path} "
+            "finished them all. Run once without --from."
+        )
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of the packages that matter to a result."""
+    found = {"python": platform.python_version()}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def machine() -> dict[str, Any]:
+    """Returns the machine's usable cores, memory in GiB, and system."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return {"cores": cores, "memory_gib": round(memory, 1), "system": f"{platform.system()} {platform.release()}"}
+
+
+def _check_records(path: pathlib.Path) -> None:
+    """Refuses a path of TFRecords that is missing, no folder, or empty."""
+    if not path.exists():
+        raise DataPathError(f"the data path must exist, but there is no {str(path)!r}. Check --data.")
+    if not path.is_dir():
+        raise DataPathError(f"the data path must be a folder of TFRecord files, but {str(path)!r} is a file.")
+    if not any(entry.is_file() and not entry.name.startswith(".") for entry in path.rglob("*")):
+        raise DataError(f"the data path must hold TFRecord files, but {str(path)!r} is empty. Check --data.")

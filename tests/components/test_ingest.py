@@ -1,0 +1,187 @@
+"""Ingest: every good item once, nothing lost, the same bytes every time, and plain words when it stops."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from applications.errors import DataError, OutputError, StageError
+from applications.formats import image_folder, image_folder_beam
+from applications.settings import SplitSettings
+from components.ingest import failures
+from schemas import features
+
+Run = Callable[..., Any]
+
+
+class BySite(image_folder.ImageFolder):
+    """The group is the file's name, which three classes share."""
+
+    def group(self, origin: str) -> str:
+        return Path(origin).stem
+
+
+def value(example: Any, key: str) -> Any:
+    feature = example.features.feature[key]
+    values = feature.bytes_list.value or feature.int64_list.value or feature.float_list.value
+    return values[0]
+
+
+def test_every_good_item_is_written_once_with_its_origin(ingest: Run, chips_folder: Path) -> None:
+    rows = list(ingest(chips_folder).rows())
+    origins = [value(example, features.ORIGIN).decode() for _, example in rows]
+    assert sorted(origins) == sorted(str(path.relative_to(chips_folder)) for path in chips_folder.glob("*/*"))
+    first = rows[0][1]
+    assert value(first, features.IMAGE) == (chips_folder / origins[0]).read_bytes()
+    assert features.THUMBNAIL not in first.features.feature
+    assert value(first, features.GROUP) == value(first, features.SHA256)
+
+
+def test_the_artifact_says_what_the_next_stages_ask_for(ingest: Run, chips_folder: Path) -> None:
+    examples = ingest(chips_folder).examples
+    assert list(examples.splits) == ["train", "validation", "test"]
+    assert examples.get_string_custom_property("payload_format") == "FORMAT_TF_EXAMPLE"
+    assert examples.get_string_custom_property("file_format") == "tfrecords_gzip"
+    assert (examples.span, examples.version) == (0, 0)
+
+
+def test_the_same_data_give_the_same_bytes_in_any_order_and_on_two_workers(
+    ingest: Run, chips_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = ingest(chips_folder).files()
+    listed = list(image_folder.list_files(str(chips_folder)))
+    monkeypatch.setattr(image_folder_beam, "list_files", lambda _: listed[::-1])
+    again = ingest(chips_folder, beam=("--direct_num_workers=2", "--direct_running_mode=multi_threading"))
+    assert again.files() == first
+    assert set(first) == {f"Split-{split}/data_tfrecord-00000-of-00001.gz" for split in features.SPLITS}
+
+
+def test_items_of_a_file_are_in_an_order_that_mixes_the_classes(ingest: Run, chips_folder: Path) -> None:
+    labels = [value(example, features.LABEL) for split, example in ingest(chips_folder).rows() if split == "train"]
+    changes = sum(one != other for one, other in zip(labels, labels[1:], strict=False))
+    assert changes > len(labels) / 2
+
+
+def test_data_added_later_move_nothing(ingest: Run, chips_folder: Path, make_picture: Any, to_png: Any) -> None:
+    before = {value(example, features.ORIGIN): split for split, example in ingest(chips_folder).rows()}
+    for seed in range(20):
+        (chips_folder / "grass" / f"new{seed}.png").write_bytes(to_png(make_picture(9000 + seed)))
+    after = {value(example, features.ORIGIN): split for split, example in ingest(chips_folder).rows()}
+    assert len(after) == 110
+    assert {origin: after[origin] for origin in before} == before
+
+
+def test_near_copies_share_a_group_and_a_split(
+    ingest: Run, chips_folder: Path, make_picture: Any, to_png: Any
+) -> None:
+    for seed in range(10):
+        brighter = np.clip(make_picture(seed).astype(np.float64) * 1.08 + 4, 0, 255).astype(np.uint8)
+        (chips_folder / "grass" / f"copy{seed}.png").write_bytes(to_png(brighter))
+        (chips_folder / "grass" / f"same{seed}.png").write_bytes(to_png(make_picture(seed)))
+    result = ingest(chips_folder)
+    members = Counter(value(example, features.GROUP) for _, example in result.rows())
+    homes = {(value(example, features.GROUP), split) for split, example in result.rows()}
+    assert len(homes) == len(members)
+    assert result.summary["groups_of_two_or_more"] == 10
+    assert result.summary["largest_group"] >= 2
+
+
+def test_groups_that_the_source_knows_are_kept_whole(ingest: Run, chips_folder: Path, chips: Any) -> None:
+    by_site = dataclasses.replace(chips, group_by="site", source=f"{__name__}.BySite")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("applications.discovery.source", lambda application: BySite(application))
+        result = ingest(chips_folder, application=by_site, near_duplicate_bits=0)
+    homes = {(value(example, features.GROUP), split) for split, example in result.rows()}
+    assert {group for group, _ in homes} == {f"{number:03d}".encode() for number in range(30)}
+    assert len(homes) == 30
+
+
+def test_the_same_bytes_in_two_classes_are_quarantined_with_the_other_file_named(ingest: Run, chips_folder: Path) -> None:
+    twin = (chips_folder / "grass" / "004.png").read_bytes()
+    (chips_folder / "water" / "twin.png").write_bytes(twin)
+    result = ingest(chips_folder)
+    assert [(line["origin"], line["reason"], line["detail"]) for line in result.refused] == [
+        ("grass/004.png", "duplicate in another class", "the same bytes are water/twin.png, of class water"),
+        ("water/twin.png", "duplicate in another class", "the same bytes are grass/004.png, of class grass"),
+    ]
+    assert result.refused[0]["bytes"] == len(twin)
+    assert result.summary["by_reason"] == {"duplicate in another class": 2}
+    assert result.summary["accepted"] == 89
+    assert result.summary["by_class"] == {"grass": 29, "sand": 30, "water": 30}
+
+
+def test_too_many_bad_items_stop_the_run_and_every_one_is_in_the_log(
+    ingest: Run, chips_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(8):
+        (chips_folder / "sand" / f"bad{number}.png").write_bytes(b"no picture at all")
+    with (
+        caplog.at_level(logging.ERROR, logger="components.ingest.judgement"),
+        pytest.raises(StageError, match=r"refused 8 of 98 items, 8\.2%; at most 5\.0% may be bad: 8 not an image") as stop,
+    ):
+        ingest(chips_folder)
+    assert "for example sand/bad0.png" in str(stop.value)
+    assert "--set ingest.max_bad_share=0.09" in str(stop.value)
+    assert [f"sand/bad{number}.png" in caplog.text for number in range(8)] == [True] * 8
+    assert ingest(chips_folder, max_bad_share=0.09).summary["refused"] == 8
+
+
+def test_nothing_readable_is_said_before_any_limit(ingest: Run, tmp_path: Path, chips: Any) -> None:
+    for name in chips.classes:
+        (tmp_path / "bad" / name).mkdir(parents=True)
+        for number in range(4):
+            (tmp_path / "bad" / name / f"{number}.jpg").write_bytes(b"")
+    with pytest.raises(StageError, match=r"could use none of the 12 items: 12 zero bytes; for example grass/0\.jpg"):
+        ingest(tmp_path / "bad", max_bad_share=1.0)
+
+
+def test_a_class_that_lost_all_its_items_is_named(ingest: Run, chips_folder: Path) -> None:
+    for path in (chips_folder / "water").iterdir():
+        path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(StageError, match="no usable item of water. All of theirs were refused"):
+        ingest(chips_folder, max_bad_share=0.5)
+
+
+def test_an_empty_split_says_what_to_do(ingest: Run, chips_folder: Path, chips: Any) -> None:
+    lopsided = SplitSettings(train=0.5, validation=0.4999, test=0.0001, seed=7)
+    with pytest.raises(StageError, match=r"split 'test' is empty: 90 items in 90 groups.*split\.seed=8"):
+        ingest(chips_folder, application=dataclasses.replace(chips, split=lopsided))
+
+
+def test_a_layout_that_cannot_be_used_is_a_data_error(ingest: Run, chips_folder: Path) -> None:
+    (chips_folder / "wather").mkdir()
+    with pytest.raises(DataError, match="'wather' is no class of test/chips.*Did you mean 'water'"):
+        ingest(chips_folder)
+
+
+def test_an_error_inside_a_beam_worker_keeps_its_sentence(
+    ingest: Run, chips_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise DataError("the sensor's calibration is missing. Put calibration.json beside the folders.")
+
+    monkeypatch.setattr(image_folder_beam, "make_example", refuse)
+    with pytest.raises((StageError, DataError), match=r"^the sensor's calibration is missing\. Put calibration\.json"):
+        ingest(chips_folder)
+
+
+def test_the_last_line_of_a_wrapped_trace_is_shown() -> None:
+    trace = "Traceback (most recent call last):\n  File x\nKeyError: 'depth'\n\nDuring handling …\nValueError: no depth [while running 'Read']"
+    assert str(failures.plain(RuntimeError(trace), "ingest")) == (
+        "ingest stopped on ValueError: no depth. The log of the stage has the whole trace."
+    )
+
+
+def test_a_full_disk_is_an_output_error() -> None:
+    wrapped = RuntimeError("OSError: [Errno 28] No space left on device [while running 'Write']")
+    found = failures.plain(wrapped, "ingest")
+    assert isinstance(found, OutputError)
+    assert "No space left on device" in str(found)
+    assert "--out" in str(found)

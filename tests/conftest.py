@@ -1,0 +1,25 @@
+"""Fixtures that several folders of tests use."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def project() -> pathlib.Path:
+    """The project's root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> pathlib.Path:
+    """The folder of real data beside the checkout; a test that needs it is skipped where there is none."""
+    path = pathlib.Path(os.environ.get("EARTHLOOP_SHARED_DATA") or ROOT.parent / "shared" / "data")
+    if not path.is_dir():
+        pytest.skip(f"no real data at {path}; EARTHLOOP_SHARED_DATA names another folder")
+    return path

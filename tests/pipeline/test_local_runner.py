@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from applications.errors import StageError
+from applications.settings import LocalSettings
+from pipeline.local_runner import LocalRun
+from pipeline.run_record import RunRecord
+
+
+class FakeStages:
+    upstream = {"read": [], "learn": ["read"], "look": ["read"], "end": ["learn", "look"]}
+    skipped = frozenset()
+
+    def __init__(self, **special):
+        self.special = special
+
+    def launch(self, stage):
+        if stage in self.special:
+            self.special[stage]()
+        return {"state": "done", "outputs": {"out": [f"artifacts/{stage}/out/1"]}}
+
+
+@pytest.fixture
+def record(tmp_path):
+    config = {"push": {"destination": ""}}
+    return RunRecord.create(tmp_path, "satellite/landcover", config, run_id="20260101T000000Z")
+
+
+@pytest.fixture(autouse=True)
+def _keep_signals():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def run(record, **special):
+    local = LocalRun(record, LocalSettings(stages_at_once=2))
+    state = local.run(lambda: FakeStages(**special))
+    return state, local.error, {entry["name"]: entry for entry in record.data["stages"]}
+
+
+def test_a_run_completes_with_time_memory_and_outputs_of_every_stage(record, capfd):
+    state, error, stages = run(record)
+    assert (state, error) == ("complete", "")
+    assert {entry["state"] for entry in stages.values()} == {"done"}
+    assert all(
+        entry["wall_s"] >= 0 and entry["peak_memory_mib"] > 1 and entry["energy_j"] >= 0 for entry in stages.values()
+    )
+    assert record.data["artifacts"]["learn"] == {"out": ["artifacts/learn/out/1"]}
+    events = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
+    assert [event.get("stages") for event in events if event["event"] == "plan"] == [["read", "learn", "look", "end"]]
+
+
+def test_independent_stages_run_at_the_same_time(record):
+    _, _, stages = run(record, learn=lambda: time.sleep(0.5), look=lambda: time.sleep(0.5))
+    assert stages["look"]["started_utc"] < stages["learn"]["ended_utc"]
+    assert stages["learn"]["started_utc"] < stages["look"]["ended_utc"]
+
+
+def refuse():
+    raise StageError("6 of 9 items are bad.")
+
+
+def test_a_failed_stage_stops_those_behind_it_and_its_words_are_the_error(record):
+    state, error, stages = run(record, learn=refuse)
+    assert (state, error) == ("failed", "learn: 6 of 9 items are bad.")
+    assert stages["learn"]["error"] == "6 of 9 items are bad."
+    assert stages["look"]["state"] == "done"
+    assert stages["end"]["state"] == "waiting"
+
+
+def test_a_stage_killed_from_outside_is_told_as_such(record):
+    state, error, _ = run(record, learn=lambda: os.kill(os.getpid(), signal.SIGKILL))
+    assert state == "failed"
+    assert "learn: the stage was ended by signal 9 (SIGKILL); was there too little memory?" in error
+
+
+def test_sigterm_stops_the_running_stage_and_the_run_is_interrupted(record):
+    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    started = time.monotonic()
+    state, _, stages = run(record, learn=lambda: time.sleep(60))
+    assert state == "interrupted"
+    assert stages["learn"]["state"] == "interrupted"
+    assert time.monotonic() - started < 30

@@ -1,0 +1,1 @@
+"""How a network learns: one module per task, networks in `trainer.models`."""

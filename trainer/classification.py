@@ -1,0 +1,117 @@
+"""Classification: TFX's Trainer calls `run_fn`, its Tuner `tuner_fn`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import keras
+import tensorflow as tf
+import tensorflow_transform as tft
+
+from applications import discovery
+from applications.settings import TrainSettings, TuneSettings
+from schemas import features
+from serving import signatures
+from trainer import fitting, strategies
+from trainer.input import Items, load_items
+
+if TYPE_CHECKING:
+    from tfx.components.trainer.fn_args_utils import FnArgs
+    from tfx.components.tuner.component import TunerFnResult
+
+KEPT_PREDICTIONS = 128  # validation items whose answers the serving check compares with
+
+_logger = logging.getLogger(__name__)
+
+
+def run_fn(fn_args: FnArgs) -> None:
+    """Trains a classifier and exports it.
+
+    Writes the SavedModel to `fn_args.serving_model_dir`, and to `fn_args.model_run_dir` the files `history.json`,
+    `trainer_predictions.json`, `network.weights.h5` (for `train.weights`) and TensorBoard's `logs/`.
+
+    Args:
+        fn_args: `custom_config` holds "application" (its name) and "train" (the values of `TrainSettings`).
+
+    Raises:
+        StageError: too few items, or a loss that is not finite.
+        ConfigError: a setting does not fit the data or the machine.
+    """
+    settings = train_settings(fn_args.custom_config, fn_args.hyperparameters)
+    strategy = strategies.strategy(settings.strategy)  # first: several workers must find each other before any op
+    keras.utils.set_random_seed(settings.seed)
+    classes = discovery.load(fn_args.custom_config["application"]).classes
+    transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
+    train, validation = _load_splits(fn_args, transform_output, classes)
+    steps = settings.epochs * fitting.steps_per_epoch(len(train), settings)
+    with strategy.scope():
+        model = fitting.compiled(train.pixels.shape[1:], len(classes), steps, settings)
+    history = fitting.fit(model, train, validation, settings, f"{fn_args.model_run_dir}/logs")
+    _logger.info("best epoch %d of %d, %.0f s", history.best_epoch, settings.epochs, history.train_seconds)
+    if strategies.is_chief():
+        _write_run(fn_args.model_run_dir, model, history, validation)
+        signatures.export(model, transform_output, classes, fn_args.serving_model_dir)
+
+
+def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
+    """Sets a search for better training settings up.
+
+    Args:
+        fn_args: as for `run_fn`; `custom_config` also holds "tune" (the values of `TuneSettings`).
+
+    Returns:
+        The search and what to call it with.
+    """
+    from tfx.components.tuner.component import TunerFnResult  # noqa: PLC0415 - the Trainer does not need it
+
+    from trainer import tuning  # noqa: PLC0415
+
+    config = fn_args.custom_config
+    tune = TuneSettings(**config["tune"])
+    settings = dataclasses.replace(train_settings(config, None), epochs=tune.epochs)
+    keras.utils.set_random_seed(settings.seed)
+    classes = discovery.load(config["application"]).classes
+    train, validation = _load_splits(fn_args, tft.TFTransformOutput(fn_args.transform_graph_path), classes)
+    search = tuning.search(train, len(classes), settings, tune, fn_args.working_dir)
+    return TunerFnResult(tuner=search, fit_kwargs=tuning.fit_options(train, validation, len(classes), settings))
+
+
+def train_settings(config: Mapping[str, Any], hyperparameters: Mapping[str, Any] | None) -> TrainSettings:
+    """Returns the training settings, with tuned values over configured ones.
+
+    Args:
+        config: a TFX custom config whose "train" holds the values of `TrainSettings`; lists stand for tuples.
+        hyperparameters: the configuration of `keras_tuner.HyperParameters`, or None.
+
+    Returns:
+        The settings.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+    values = dict(config["train"])
+    if hyperparameters:
+        values |= hyperparameters["values"]
+    return TrainSettings(**{**values, "augment": tuple(values["augment"])})
+
+
+def _load_splits(fn_args: FnArgs, transform_output: Any, classes: tuple[str, ...]) -> tuple[Items, Items]:
+    train = load_items(fn_args.train_files, transform_output, features.TRAIN)
+    validation = load_items(fn_args.eval_files, transform_output, features.VALIDATION)
+    fitting.check_enough(train, classes, features.TRAIN)
+    return train, validation
+
+
+def _write_run(folder: str, model: keras.Model, history: fitting.History, validation: Items) -> None:
+    kept = validation.pixels[:KEPT_PREDICTIONS]
+    answers = fitting.probabilities(model, kept).tolist()
+    predictions = {"sha256": validation.sha256[: len(kept)], "probabilities": answers}
+    tf.io.gfile.makedirs(folder)
+    for name, content in (("history", dataclasses.asdict(history)), ("trainer_predictions", predictions)):
+        with tf.io.gfile.GFile(f"{folder}/{name}.json", "w") as file:
+            file.write(json.dumps(content, indent=1))
+    model.save_weights(f"{folder}/network.weights.h5")

@@ -1,0 +1,182 @@
+"""From TFRecords of raw Examples to batches of pixels.
+
+Every image is decoded once, by the transform graph that serving uses too, and kept as uint8 in memory.
+`docs/decisions/0002-decode-once.md` has the figures.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from applications import progress
+from applications.errors import StageError
+from applications.settings import TrainSettings
+from schemas import features
+from trainer.augment import augment
+
+READ_BATCH = 64  # images decoded at once
+ALIGNMENT_BYTES = 64  # TensorFlow uses an array without copying it only if it starts at a multiple of this
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Items:
+    """One split in memory.
+
+    Attributes:
+        pixels: uint8 `[items, height, width, 3]`.
+        label_id: int64 `[items]`, place of the class.
+        sha256: hexadecimal digits of each file's digest, in the same order.
+    """
+
+    pixels: np.ndarray
+    label_id: np.ndarray
+    sha256: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """Returns how many items there are."""
+        return len(self.label_id)
+
+
+def load_items(patterns: Sequence[str], transform_output: Any, split: str) -> Items:
+    """Reads a split and decodes it through the transform graph; items it cannot read are left out with a warning.
+
+    Args:
+        patterns: glob patterns of TFRecord files; those ending in `.gz` are compressed.
+        transform_output: a `tft.TFTransformOutput`.
+        split: its name, for messages.
+
+    Returns:
+        The items in the order of the files.
+
+    Raises:
+        StageError: nothing in the split can be read.
+    """
+    batches = raw_batches(patterns, transform_output)
+    pixels, label_id, sha256, reasons = [], [], [], []
+    for batch in batches:
+        is_readable = batch[features.REASON].numpy() == b""
+        pixels.append(batch[features.PIXELS].numpy()[is_readable])
+        label_id.append(batch[features.LABEL_ID].numpy()[is_readable])
+        sha256.extend(digest.decode() for digest in batch[features.SHA256].numpy()[is_readable])
+        reasons.extend(batch[features.REASON].numpy()[~is_readable])
+    if reasons:
+        _logger.warning("%d images of the %s split are left out: %s", len(reasons), split, reasons[0].decode())
+    if not sha256:
+        raise StageError(
+            f"the {split} split must hold at least one readable image, got none in {', '.join(patterns)}. "
+            "Look into the quarantine of the ingest stage, or give the run more data."
+        )
+    items = Items(pixels=_joined(pixels), label_id=np.concatenate(label_id), sha256=tuple(sha256))
+    progress.report("note", text=f"{len(items)} images in the {split} split")
+    return items
+
+
+def raw_batches(patterns: Sequence[str], transform_output: Any) -> tf.data.Dataset:
+    """Returns batches as the transform graph gives them.
+
+    Args:
+        patterns: glob patterns of TFRecord files; those ending in `.gz` are compressed.
+        transform_output: a `tft.TFTransformOutput`.
+
+    Returns:
+        A dataset of dictionaries: `pixels` uint8 `[batch, height, width, 3]`, `reason` string, `label_id` int64 and
+        `sha256` string `[batch]`.
+    """
+    layer = transform_output.transform_features_layer()
+    wanted = {name: transform_output.raw_feature_spec()[name] for name in (features.IMAGE, features.LABEL_ID)}
+    digest = {features.SHA256: tf.io.FixedLenFeature([], tf.string, default_value="")}
+
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    def transformed(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = layer(tf.io.parse_example(examples, wanted))
+        return {
+            features.PIXELS: tf.cast(outputs[features.PIXELS], tf.uint8),
+            features.REASON: outputs[features.REASON],
+            features.LABEL_ID: outputs[features.LABEL_ID],
+            **tf.io.parse_example(examples, digest),
+        }
+
+    files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
+    compression = "GZIP" if files and files[0].endswith(".gz") else ""
+    records = tf.data.TFRecordDataset(files, compression_type=compression)
+    return records.batch(READ_BATCH).map(transformed).prefetch(1)
+
+
+def training_batches(items: Items, classes: int, settings: TrainSettings) -> tf.data.Dataset:
+    """Returns endless shuffled, augmented training batches; an epoch's last, smaller batch is left out.
+
+    Args:
+        items: the training split.
+        classes: how many.
+        settings: `batch_size`, `augment`, `class_weights` and `seed` are read here.
+
+    Returns:
+        A dataset of (float32 `[batch, height, width, 3]`, one-hot float32 `[batch, classes]`, weight float32 `[batch]`).
+    """
+    size = min(settings.batch_size, len(items))
+    pixels, label_id = _as_tensor(items.pixels), tf.constant(items.label_id)
+    weights = tf.constant(class_weights(items.label_id, classes) if settings.class_weights else np.ones(classes, "f4"))
+
+    def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        images = tf.ensure_shape(tf.gather(pixels, index), [size, *items.pixels.shape[1:]])
+        label = tf.gather(label_id, index)
+        images = tf.cast(augment(images, settings.augment), tf.float32)
+        return images, tf.one_hot(label, classes), tf.gather(weights, label)
+
+    order = tf.data.Dataset.range(len(items)).shuffle(len(items), seed=settings.seed).batch(size, drop_remainder=True)
+    return order.repeat().map(batch).prefetch(2)
+
+
+def evaluation_batches(items: Items, classes: int, batch_size: int) -> tf.data.Dataset:
+    """Returns every item once, in order, unchanged: (float32 `[batch, height, width, 3]`, one-hot `[batch, classes]`)."""
+    pixels, label_id = _as_tensor(items.pixels), tf.constant(items.label_id)
+
+    def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return tf.cast(tf.gather(pixels, index), tf.float32), tf.one_hot(tf.gather(label_id, index), classes)
+
+    return tf.data.Dataset.range(len(items)).batch(batch_size).map(batch).prefetch(1)
+
+
+def class_weights(label_id: np.ndarray, classes: int) -> np.ndarray:
+    """Weighs each class by the inverse of its share.
+
+    Args:
+        label_id: int64 `[items]`.
+        classes: how many.
+
+    Returns:
+        float32 `[classes]`; over the items they average to 1. A class without items weighs 0.
+    """
+    counts = np.bincount(label_id, minlength=classes)
+    present = np.maximum(1, np.count_nonzero(counts))
+    return np.where(counts > 0, counts.sum() / (present * np.maximum(counts, 1)), 0).astype(np.float32)
+
+
+def _as_tensor(pixels: np.ndarray) -> tf.Tensor:
+    """Gives TensorFlow the array itself where its place in memory allows it; batches gather from it by index."""
+    if pixels.ctypes.data % ALIGNMENT_BYTES:  # TensorFlow would abort the process
+        return tf.constant(pixels)
+    return tf.experimental.dlpack.from_dlpack(pixels.__dlpack__())
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """Joins batches into one array, freeing each on the way, so that the peak is little more than the result."""
+    shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
+    memory = np.empty(int(np.prod(shape)) + ALIGNMENT_BYTES, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT_BYTES
+    joined = memory[start : start + int(np.prod(shape))].reshape(shape)
+    start = 0
+    parts.reverse()
+    while parts:
+        part = parts.pop()
+        joined[start : start + len(part)] = part
+        start += len(part)
+    return joined
