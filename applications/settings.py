@@ -85,6 +85,7 @@ class TrainSettings:
     patience: int = 8  # epochs without a better validation score before training stops
     class_weights: bool = True  # weigh each class by the inverse of its share
     augment: tuple[str, ...] = ("flip", "rotate")  # names in trainer.augment
+    crop: float = 0.75  # side of the random window training sees, as a fraction of the image's; 1 shows all of it
     seed: int = 1  # of initial weights, order and augmentation
     strategy: Literal["none", "mirrored", "multi_worker"] = "none"  # how the work is spread over devices
 
@@ -96,6 +97,7 @@ class TrainSettings:
         require(self.steps_per_epoch >= 0, "train.steps_per_epoch", "0 (one pass) or more", self.steps_per_epoch)
         require(self.learning_rate > 0, "train.learning_rate", "above 0", self.learning_rate)
         require(self.weight_decay >= 0, "train.weight_decay", "0 or above", self.weight_decay)
+        require(0.25 <= self.crop <= 1, "train.crop", "a fraction from 0.25 to 1", self.crop)
         for name in ("warmup_share", "label_smoothing", "dropout"):
             require(0 <= getattr(self, name) < 1, f"train.{name}", "from 0 to below 1", getattr(self, name))
 

@@ -18,7 +18,9 @@ from bootstrap.steps import only_one
 from bootstrap.tools import NotReached, Tools, network
 
 NAMES = ("bootstrap", "pipeline", "serving", "develop")  # in order: the later ones follow pipeline.lock
+OVERRIDES = "overrides.in"
 OPTIONS = ("--universal", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url", "--no-header")
+OPTIONS += ("--override", OVERRIDES)
 _INPUTS = "# inputs: sha256:"
 
 
@@ -61,7 +63,7 @@ def lock(root: Path, base: Path, *, upgrade: bool, check: bool) -> int:
 
 def fingerprint(folder: Path, name: str) -> str:
     """Returns a hash of all that a lock file is made from: its .in file, those it refers to, and uv's options."""
-    parts, todo = [" ".join(OPTIONS)], [f"{name}.in"]
+    parts, todo = [" ".join(OPTIONS)], [OVERRIDES, f"{name}.in"]
     while todo:
         text = (folder / todo.pop()).read_text(encoding="utf-8")
         parts.append(text)

@@ -116,6 +116,7 @@ def _packages(stamp: Stamp, tools: Tools) -> None:
         ]
         if sys.platform == "linux":
             command += ["--python-platform", "x86_64-manylinux_2_39"]
+        command += ["--build-constraints", stamp.root / LOCK]  # some come as source; their setuptools is pinned, too
         command += ["--python", stamp.venv / "bin" / "python", stamp.root / LOCK]
         try:
             network(tools.programs, command, tools.uv_environment())

@@ -45,6 +45,7 @@ def Push(  # noqa: PLR0913, PLR0917 - each input, output and parameter is one ar
     keep_versions: Parameter[int],
     code_version: Parameter[str] = "",
     made_from: Parameter[str] = "",
+    state: Parameter[str] = "",
 ) -> None:
     """Pushes a blessed model as a new version; the same files are never pushed twice in a row.
 
@@ -62,8 +63,10 @@ def Push(  # noqa: PLR0913, PLR0917 - each input, output and parameter is one ar
         keep_versions: how many versions stay, this one included; 0 keeps all.
         code_version: digest of the code behind this stage, for the cache.
         made_from: digest of everything the model is made from; `components.baseline` passes over its own kind.
+        state: `serving.versions.state` of the destination; where it changed, the cache does not answer, so that a
+            version somebody removed is pushed again.
     """
-    del code_version
+    del code_version, state
     artifact = Path(pushed_model.uri)
     artifact.mkdir(parents=True, exist_ok=True)
     evidence = read_evidence(Path(verdict.uri))

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -56,7 +57,7 @@ def AuditSplits(
     audit.is_clean = int(found["is_clean"])
 
 
-def audited(examples: Artifact, bits: int, settings: EvaluateSettings) -> dict[str, object]:
+def audited(examples: Artifact, bits: int, settings: EvaluateSettings) -> dict[str, Any]:
     """Audits an Examples artifact.
 
     The records are read twice, once for what is small and once for the images that are looked at, so memory
@@ -92,7 +93,11 @@ def audited(examples: Artifact, bits: int, settings: EvaluateSettings) -> dict[s
 def _records(examples: Artifact) -> Iterator[tuple[str, bytes]]:
     """Yields split and serialized Example of every item, always in the same order."""
     for split in artifact_utils.decode_split_names(examples.split_names):
-        paths = [path for pattern in examples_utils.get_split_file_patterns([examples], split) for path in fileio.glob(pattern)]
+        paths = [
+            path
+            for pattern in examples_utils.get_split_file_patterns([examples], split)
+            for path in fileio.glob(pattern)
+        ]
         for record in read_records(sorted(paths)):
             yield split, record
 
@@ -101,9 +106,7 @@ def _items(examples: Artifact) -> leakage.Items:
     rows = [(split, *_facts(record)) for split, record in _records(examples)]
     splits, origins, groups, labels, sha256, codes = zip(*rows, strict=True) if rows else [()] * 6
     hashes = np.array([int(code, 16) for code in codes], np.uint64) if rows and all(codes) else None
-    return leakage.Items(
-        origins=origins, splits=splits, groups=groups, labels=labels, sha256=sha256, hashes=hashes
-    )
+    return leakage.Items(origins=origins, splits=splits, groups=groups, labels=labels, sha256=sha256, hashes=hashes)
 
 
 def _facts(record: bytes) -> tuple[str, str, str, str, str]:
@@ -135,7 +138,7 @@ def _thumbnail(data: bytes) -> Thumbnails:
     return thumbnail(np.asarray(colour.reduce(smaller) if smaller > 1 else colour))
 
 
-def _warn(found: dict[str, object]) -> None:
+def _warn(found: dict[str, Any]) -> None:
     if not found["is_clean"]:
         _log.warning(
             "the splits are not clean: %s groups and %s pairs of look-alikes lie in two splits; "

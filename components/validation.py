@@ -43,7 +43,7 @@ _BY_WORD = {
 _ELSE = "Mend the data, or change the feature in {schema} if the data are right."
 
 
-class ValidateSpec(ComponentSpec):  # type: ignore[misc]
+class ValidateSpec(ComponentSpec):
     """Parameters, inputs and outputs of `Validate`."""
 
     PARAMETERS = {
@@ -58,7 +58,7 @@ class ValidateSpec(ComponentSpec):  # type: ignore[misc]
     OUTPUTS = {"anomalies": ChannelParameter(type=standard_artifacts.ExampleAnomalies)}
 
 
-class Executor(example_validator.Executor):  # type: ignore[misc]
+class Executor(example_validator.Executor):
     """TFX's ExampleValidator, with a policy on what it finds."""
 
     def Do(
@@ -88,7 +88,7 @@ class Executor(example_validator.Executor):  # type: ignore[misc]
         return output
 
 
-class Validate(base_component.BaseComponent):  # type: ignore[misc]
+class Validate(base_component.BaseComponent):
     """Statistics against schema, for every split."""
 
     SPEC_CLASS = ValidateSpec

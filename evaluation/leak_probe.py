@@ -137,8 +137,8 @@ def _sums(hits: Flags, queries: Flags) -> list[npt.NDArray[np.float64]]:
 
 def _sentence(grouped: intervals.Interval, random: intervals.Interval, gap: intervals.Interval) -> str:
     scores = (
-        f"A probe that only looks for {PROBE} scores {grouped.value:.3f} on our split and {random.value:.3f} where rows "
-        f"are dealt at random ({gap.value:+.3f}, from {gap.low:+.3f} to {gap.high:+.3f})"
+        f"A probe that only looks for {PROBE} scores {grouped.value:.3f} on our split and {random.value:.3f} where "
+        f"rows are dealt at random ({gap.value:+.3f}, from {gap.low:+.3f} to {gap.high:+.3f})"
     )
     if gap.low > 0:
         return f"{scores}: near-copies would have flattered a random split by so much; ours does not let them."

@@ -35,8 +35,17 @@ def create_pipeline(application: Application, config: RunConfig, placement: Plac
         pipeline_root=placement.artifacts,
         components=list(wiring.nodes.values()),
         enable_cache=True,
-        beam_pipeline_args=[f"--runner={config.beam.runner}", *config.beam.options],
+        beam_pipeline_args=_beam_arguments(config),
     )
+
+
+def _beam_arguments(config: RunConfig) -> list[str]:
+    arguments = [f"--runner={config.beam.runner}", *config.beam.options]
+    if config.beam.runner == "FnApiRunner":
+        # Without a flag on dependencies TFX packs itself into a source distribution in every Beam stage, for
+        # workers elsewhere (2 s each); workers in this process have no use for it, nor for an image.
+        arguments.append("--sdk_container_image=none")
+    return arguments
 
 
 def _let_bad_data_stop(nodes: dict[str, BaseNode]) -> None:

@@ -149,7 +149,7 @@ def _forget_artifact(store: MetadataStore, artifact: metadata_store_pb2.Artifact
 
 def _remove(path: pathlib.Path) -> str:
     shutil.rmtree(path)
-    return f"Removed {path.name}."
+    return f"Removed the folder {path.parent.name}/{path.name}."
 
 
 def _serving(folder: OutputFolder) -> Iterator[Problem]:

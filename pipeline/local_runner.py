@@ -31,6 +31,8 @@ from pipeline.scheduler import Schedule
 from pipeline.stage_process import StageProcess, Usage
 from serving import versions
 
+_logger = logging.getLogger(__name__)
+
 _LOOK_S = 0.2  # seconds between looks at whether someone asked to stop
 _GRACE_S = 5.0  # seconds between asking a stage to stop and making it
 EXIT_CODES = {"complete": 0, "failed": 1, "interrupted": 130}
@@ -46,7 +48,6 @@ class Request:
         run_id: names the run and its folder `<out>/runs/<run_id>`.
         config: the resolved configuration.
         data_fingerprint: changes when the data does.
-        baseline_state: changes when the pushed versions do.
         from_stage: first stage to run; "" starts at the beginning.
         to_stage: last stage to run; "" goes to the end.
         fresh: whether to run stages although the cache has their outputs.
@@ -58,7 +59,6 @@ class Request:
     run_id: str
     config: dict[str, Any]
     data_fingerprint: str
-    baseline_state: str = ""
     from_stage: str = ""
     to_stage: str = ""
     fresh: bool = False
@@ -79,8 +79,13 @@ class Request:
 class Stages(Protocol):
     """What a run runs: TFX nodes, or anything else in a test."""
 
-    upstream: Mapping[str, Sequence[str]]  # for each stage, in order, those it depends on
-    skipped: frozenset[str]  # stages whose outputs are there already, or not wanted
+    @property
+    def upstream(self) -> Mapping[str, Sequence[str]]:
+        """For each stage, in order, those it depends on."""
+
+    @property
+    def skipped(self) -> frozenset[str]:
+        """Stages whose outputs are there already, or not wanted."""
 
     def launch(self, stage: str) -> Mapping[str, Any]:
         """Runs one stage in a process of its own; returns `{"state": "done" or "cached", "outputs": {key: [uri]}}`."""
@@ -221,15 +226,7 @@ class LocalRun:
 
     def _emit(self, event: Mapping[str, Any]) -> None:
         """Tells an event to whoever watches and keeps it in the record."""
-        fields = {key: value for key, value in event.items() if key not in ("event", "stage", "stages", "outputs")}
-        if event["event"] == "plan":
-            self._record.plan(event["stages"])
-        elif event["event"] == "progress":
-            self._record.progress(event["stage"], **fields)
-        elif event["event"] == "stage":
-            if "outputs" in event:
-                self._record.artifacts(event["stage"], event["outputs"])
-            self._record.stage(event["stage"], **fields)
+        self._record.take(event)
         send(event)
 
 
@@ -240,11 +237,13 @@ def load_stages(request: Request, config: RunConfig, record: RunRecord) -> Stage
 
     application = discovery.load(request.application)
     made_from = record.data["fingerprint"]
+    destination = str(request.destination)
     placement = Placement(
         artifacts=str(Path(request.out) / "artifacts"),
-        destination=str(request.destination),
+        destination=destination,
         data_fingerprint=request.data_fingerprint,
-        baseline_state=versions.state(str(request.destination), application.model_name, made_from),
+        baseline_state=versions.state(destination, application.model_name, made_from),
+        pushed_state=versions.state(destination, application.model_name),
         made_from=made_from,
     )
     pipeline = build.create_pipeline(application, config, placement)
@@ -287,10 +286,20 @@ def main(arguments: list[str]) -> int:
     config = from_dict(request.config)
     run = LocalRun(record, config.local)
     state = run.run(lambda: load_stages(request, config, record))
-    record.finish(state, error=run.error, **outcome.of(record))
-    outcome.write_report(record)
+    record.finish(state, error=run.error or None, **outcome.of(record))
+    _write_report(record)
     send({"event": "end", "state": state, "error": run.error})
     return EXIT_CODES[state]
+
+
+def _write_report(record: RunRecord) -> None:
+    """Writes the page; a page that cannot be drawn must not turn a finished run into a failed one."""
+    try:
+        outcome.write_report(record)
+    except Exception as error:
+        _logger.exception("the report could not be written")
+        text = f"the report could not be written ({stage_process.error_text(error)}); see {record.log('runner')}"
+        send({"event": "progress", "stage": "report", "kind": "note", "text": text})
 
 
 def _death(status: int) -> str:

@@ -45,7 +45,8 @@ class Placement:
         artifacts: root of the artifacts; path or URI.
         destination: serving folder to push to; path or URI.
         data_fingerprint: changes when the data does.
-        baseline_state: changes when the pushed versions do.
+        baseline_state: changes when the versions pushed by others than this very run do.
+        pushed_state: changes when any pushed version does.
         made_from: digest of all that this run's model is made from; a version pushed from exactly that is the
             candidate itself, not a baseline.
     """
@@ -54,6 +55,7 @@ class Placement:
     destination: str
     data_fingerprint: str
     baseline_state: str
+    pushed_state: str
     made_from: str
 
 
@@ -174,7 +176,7 @@ def evaluate(wiring: Wiring) -> BaseNode:
         baseline_model=wiring.output("baseline", "model"),
         application=wiring.application.name,
         settings=wiring.settings("evaluate"),
-        code_version=wiring.code("components.evaluator"),
+        code_version=wiring.code("components.evaluator", "evaluation.tfma_metrics"),
     )
 
 
@@ -227,6 +229,7 @@ def push(wiring: Wiring) -> BaseNode:
         keep_versions=wiring.config.push.keep_versions,
         code_version=wiring.code("components.push"),
         made_from=wiring.placement.made_from,
+        state=wiring.placement.pushed_state,
     )
 
 

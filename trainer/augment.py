@@ -51,14 +51,33 @@ def light(images: tf.Tensor) -> tf.Tensor:
     values = tf.cast(images, tf.float32)
     mean = tf.reduce_mean(values, [1, 2, 3], keepdims=True)
     count = tf.shape(images)[0]
-    contrast, brightness = (
-        tf.random.uniform([count, 1, 1, 1], 1 - LIGHT_CHANGE, 1 + LIGHT_CHANGE) for _ in range(2)
-    )
+    contrast, brightness = (tf.random.uniform([count, 1, 1, 1], 1 - LIGHT_CHANGE, 1 + LIGHT_CHANGE) for _ in range(2))
     values = (values - mean) * contrast + mean * brightness
     return tf.cast(tf.clip_by_value(tf.round(values), 0, 255), images.dtype)
 
 
 _CHANGES: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {"flip": flip, "light": light, "rotate": rotate, "shift": shift}
+
+
+def crop(images: tf.Tensor, share: float) -> tf.Tensor:
+    """Cuts one window, at a place drawn anew for every batch, out of all images of it.
+
+    The network sees other neighbourhoods each time and has less to compute: at 0.75 a training step costs 0.56.
+
+    Args:
+        images: any dtype `[batch, height, width, channels]`, sides known.
+        share: side of the window as a fraction of the image's, above 0 and at most 1.
+
+    Returns:
+        The same dtype `[batch, round(share × height), round(share × width), channels]`.
+    """
+    height, width = (max(1, round(share * side)) for side in images.shape[1:3])
+    top, left = (
+        tf.random.uniform([], 0, whole - part + 1, tf.int32)
+        for whole, part in zip(images.shape[1:3], (height, width), strict=True)
+    )
+    window = images[:, top : top + height, left : left + width]
+    return tf.ensure_shape(window, [images.shape[0], height, width, images.shape[3]])
 
 
 def names() -> tuple[str, ...]:

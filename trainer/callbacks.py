@@ -38,9 +38,9 @@ class StopOnNan(keras.callbacks.Callback):
             return
         rate = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
         raise StageError(
-            f"the training loss must stay finite, got {loss} in epoch {self._epoch} of {self._epochs}, step {batch + 1}, "
-            f"at a learning rate of {rate:.3g}; no model was written. Lower train.learning_rate to a tenth, "
-            "or raise train.warmup_share."
+            f"the training loss must stay finite, got {loss} in epoch {self._epoch} of {self._epochs}, "
+            f"step {batch + 1}, at a learning rate of {rate:.3g}; no model was written. "
+            "Lower train.learning_rate to a tenth, or raise train.warmup_share."
         )
 
 

@@ -18,6 +18,7 @@ from schemas import features
 from serving import signatures
 from trainer import fitting, strategies
 from trainer.input import Items, load_items
+from trainer.models.folding import folded
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
@@ -43,7 +44,7 @@ def run_fn(fn_args: FnArgs) -> None:
     """
     settings = train_settings(fn_args.custom_config, fn_args.hyperparameters)
     strategy = strategies.strategy(settings.strategy)  # first: several workers must find each other before any op
-    keras.utils.set_random_seed(settings.seed)
+    fitting.seed(settings.seed)
     classes = discovery.load(fn_args.custom_config["application"]).classes
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     train, validation = _load_splits(fn_args, transform_output, classes)
@@ -54,7 +55,7 @@ def run_fn(fn_args: FnArgs) -> None:
     _logger.info("best epoch %d of %d, %.0f s", history.best_epoch, settings.epochs, history.train_seconds)
     if strategies.is_chief():
         _write_run(fn_args.model_run_dir, model, history, validation)
-        signatures.export(model, transform_output, classes, fn_args.serving_model_dir)
+        signatures.export(folded(model), transform_output, classes, fn_args.serving_model_dir)
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
@@ -66,14 +67,14 @@ def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
     Returns:
         The search and what to call it with.
     """
-    from tfx.components.tuner.component import TunerFnResult  # noqa: PLC0415 - the Trainer does not need it
+    from tfx.components.tuner.component import TunerFnResult
 
-    from trainer import tuning  # noqa: PLC0415
+    from trainer import tuning
 
     config = fn_args.custom_config
     tune = TuneSettings(**config["tune"])
     settings = dataclasses.replace(train_settings(config, None), epochs=tune.epochs)
-    keras.utils.set_random_seed(settings.seed)
+    fitting.seed(settings.seed)
     classes = discovery.load(config["application"]).classes
     train, validation = _load_splits(fn_args, tft.TFTransformOutput(fn_args.transform_graph_path), classes)
     search = tuning.search(train, len(classes), settings, tune, fn_args.working_dir)

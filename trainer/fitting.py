@@ -42,6 +42,12 @@ class History:
     train_seconds: float
 
 
+def seed(number: int) -> None:
+    """Makes what follows repeatable: initial weights, order, augmentation and dropout."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(number)
+
+
 def steps_per_epoch(items: int, settings: TrainSettings) -> int:
     """Returns the steps of one epoch: those asked for, or as many whole batches as `items` gives; at least 1."""
     return settings.steps_per_epoch or max(1, items // settings.batch_size)

@@ -18,7 +18,7 @@ from applications import progress
 from applications.errors import StageError
 from applications.settings import TrainSettings
 from schemas import features
-from trainer.augment import augment
+from trainer.augment import augment, crop
 
 READ_BATCH = 64  # images decoded at once
 ALIGNMENT_BYTES = 64  # TensorFlow uses an array without copying it only if it starts at a multiple of this
@@ -116,10 +116,11 @@ def training_batches(items: Items, classes: int, settings: TrainSettings) -> tf.
     Args:
         items: the training split.
         classes: how many.
-        settings: `batch_size`, `augment`, `class_weights` and `seed` are read here.
+        settings: `batch_size`, `augment`, `crop`, `class_weights` and `seed` are read here.
 
     Returns:
-        A dataset of (float32 `[batch, height, width, 3]`, one-hot float32 `[batch, classes]`, weight float32 `[batch]`).
+        A dataset of float32 `[batch, height, width, 3]` (sides of the window), one-hot float32 `[batch, classes]`
+        and weight `[batch]`.
     """
     size = min(settings.batch_size, len(items))
     pixels, label_id = _as_tensor(items.pixels), tf.constant(items.label_id)
@@ -128,7 +129,7 @@ def training_batches(items: Items, classes: int, settings: TrainSettings) -> tf.
     def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         images = tf.ensure_shape(tf.gather(pixels, index), [size, *items.pixels.shape[1:]])
         label = tf.gather(label_id, index)
-        images = tf.cast(augment(images, settings.augment), tf.float32)
+        images = tf.cast(augment(crop(images, settings.crop), settings.augment), tf.float32)
         return images, tf.one_hot(label, classes), tf.gather(weights, label)
 
     order = tf.data.Dataset.range(len(items)).shuffle(len(items), seed=settings.seed).batch(size, drop_remainder=True)
@@ -136,7 +137,7 @@ def training_batches(items: Items, classes: int, settings: TrainSettings) -> tf.
 
 
 def evaluation_batches(items: Items, classes: int, batch_size: int) -> tf.data.Dataset:
-    """Returns every item once, in order, unchanged: (float32 `[batch, height, width, 3]`, one-hot `[batch, classes]`)."""
+    """Returns every item once, in order, unchanged: float32 `[batch, height, width, 3]`, one-hot `[batch, classes]`."""
     pixels, label_id = _as_tensor(items.pixels), tf.constant(items.label_id)
 
     def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

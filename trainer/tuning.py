@@ -18,14 +18,30 @@ WIDTHS = (16, 24, 32, 48)  # channels of the first block
 SPREAD = 4.0  # learning rate and weight decay are looked for within this factor of the configured ones
 
 
-class Search(keras_tuner.RandomSearch):
-    """A random search that reports each finished trial as progress; the first trial has the configured settings."""
+class ConfiguredFirst(keras_tuner.oracles.RandomSearchOracle):
+    """Draws settings at random, but tries the configured ones first."""
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Returns the next settings to try."""
+        if self.trials:
+            return dict(super().populate_space(trial_id))
+        return {"status": "RUNNING", "values": dict(self.hyperparameters.values)}
+
+
+class Search(keras_tuner.Tuner):
+    """A search that reports each finished trial as progress and keeps no networks, only their scores."""
+
+    def run_trial(self, trial: Any, *args: Any, **options: Any) -> dict[str, float]:
+        """Trains one network and returns the best validation accuracy of its epochs."""
+        history = self.hypermodel.build(trial.hyperparameters).fit(*args, **options).history
+        return {"val_accuracy": max(history["val_accuracy"])}
 
     def on_trial_end(self, trial: Any) -> None:
         """Reports the trial."""
         super().on_trial_end(trial)
         done, total = len(self.oracle.trials), self.oracle.max_trials
-        progress.report("trial", done=done, total=total, val_accuracy=trial.score, **trial.hyperparameters.values)
+        score = self.oracle.trials[trial.trial_id].score
+        progress.report("trial", done=done, total=total, val_accuracy=score, **trial.hyperparameters.values)
 
 
 def search(train: Items, classes: int, settings: TrainSettings, tune: TuneSettings, folder: str) -> Search:
@@ -44,15 +60,8 @@ def search(train: Items, classes: int, settings: TrainSettings, tune: TuneSettin
         return fitting.compiled(train.pixels.shape[1:], classes, steps, proposed(parameters, settings))
 
     objective = keras_tuner.Objective("val_accuracy", direction="max")
-    return Search(
-        build,
-        objective,
-        max_trials=tune.trials,
-        seed=settings.seed,
-        directory=folder,
-        project_name="tune",
-        overwrite=True,
-    )
+    oracle = ConfiguredFirst(objective, max_trials=tune.trials, seed=settings.seed)
+    return Search(oracle, build, directory=folder, project_name="tune", overwrite=True)
 
 
 def proposed(parameters: keras_tuner.HyperParameters, settings: TrainSettings) -> TrainSettings:

@@ -109,7 +109,12 @@ def _map_readable(
     rows = ops.TensorSliceDataset(components=components, output_shapes=[part.shape[1:] for part in components])
     # Without the inter-op pool a function may hold no lowered `tf.cond`, which the two above need.
     rows = ops.MapDataset(
-        input_dataset=rows, other_arguments=[], f=function, use_inter_op_parallelism=True, preserve_cardinality=True, **one
+        input_dataset=rows,
+        other_arguments=[],
+        f=function,
+        use_inter_op_parallelism=True,
+        preserve_cardinality=True,
+        **one,
     )
     rows = ops.IgnoreErrorsDataset(input_dataset=rows, log_warning=False, **one)
     size = tf.maximum(tf.size(components[0], out_type=tf.int64), 1)

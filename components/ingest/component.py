@@ -10,7 +10,7 @@ from components.artifacts import Quarantine
 from components.ingest.executor import Executor
 
 
-class IngestSpec(ComponentSpec):  # type: ignore[misc]
+class IngestSpec(ComponentSpec):
     """Parameters and outputs of `Ingest`."""
 
     PARAMETERS = {
@@ -27,7 +27,7 @@ class IngestSpec(ComponentSpec):  # type: ignore[misc]
     }
 
 
-class Ingest(base_beam_component.BaseBeamComponent):  # type: ignore[misc]
+class Ingest(base_beam_component.BaseBeamComponent):
     """Reads the files of an application's source into three splits of Examples, and quarantines what is unusable."""
 
     SPEC_CLASS = IngestSpec

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,7 +18,7 @@ _HASH_BITS = 64
 def band_masks(bits: int) -> list[int]:
     """Returns `bits + 1` masks that share out the 64 bits: two hashes at most `bits` apart agree under one of them."""
     edges = [_HASH_BITS * band // (bits + 1) for band in range(bits + 2)]
-    return [((1 << (high - low)) - 1) << low for low, high in zip(edges, edges[1:], strict=False)]
+    return [((1 << (high - low)) - 1) << low for low, high in itertools.pairwise(edges)]
 
 
 def near_pairs(hashes: Hashes, bits: int) -> npt.NDArray[np.intp]:

@@ -25,7 +25,7 @@ STAGE = "ingest"
 _log = logging.getLogger(__name__)
 
 
-class Executor(base_beam_executor.BaseBeamExecutor):  # type: ignore[misc]
+class Executor(base_beam_executor.BaseBeamExecutor):
     """Executor of `Ingest`."""
 
     def Do(

@@ -7,7 +7,9 @@ import re
 
 from applications.errors import EarthloopError, OutputError, StageError
 
-_LINE = re.compile(r"^(?P<name>[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)|applications\.errors\.\w+): (?P<text>.+)$")
+_LINE = re.compile(
+    r"^(?P<name>[A-Za-z_][\w.]*(?:Error|Exception|Exit|Interrupt)|applications\.errors\.\w+): (?P<text>.+)$"
+)
 _BEAM_NOTE = re.compile(r" ?\[while running [^\n]*\]?")
 
 

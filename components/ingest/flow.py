@@ -76,7 +76,7 @@ def run(pipeline: beam.Pipeline, read: beam.PTransform, job: Job) -> None:
     )
 
 
-class _Describe(beam.DoFn):  # type: ignore[misc]
+class _Describe(beam.DoFn):
     """Gives the serialized Example keyed by its range of SHA-256, and the facts on it as a tagged output."""
 
     def __init__(self, job: Job) -> None:

@@ -56,7 +56,9 @@ def _problem(
     gone = [name for name in classes if name not in summary["by_class"]]
     if gone:
         why = f"All of theirs were refused: {found}." if refused else "The data have none."
-        return f"ingest has no usable item of {', '.join(gone)}. {why} Add good items, or remove the class from the spec."
+        return (
+            f"ingest has no usable item of {', '.join(gone)}. {why} Add good items, or remove the class from the spec."
+        )
     return _empty_split(summary, split)
 
 

@@ -71,9 +71,7 @@ def make_plan(
     accepted = [fact for fact in ordered if fact.origin not in quarantined]
     groups = _groups(accepted, group_by, ingest.near_duplicate_bits)
     every_refusal = sorted([*refused, *doubled], key=lambda refusal: refusal.origin)
-    places = {
-        fact.origin: Place(split_of(group, split), group) for fact, group in zip(accepted, groups, strict=True)
-    }
+    places = {fact.origin: Place(split_of(group, split), group) for fact, group in zip(accepted, groups, strict=True)}
     summary = _summary(accepted, groups, every_refusal, ingest.max_bad_share)
     return Plan(places=places, refused=every_refusal, summary={**summary, "by_split": _by_split(places.values())})
 
@@ -108,7 +106,7 @@ def _refusal(fact: Fact, detail: str) -> Refusal:
 
 
 def _groups(facts: Sequence[Fact], group_by: str, bits: int) -> list[str]:
-    """The split unit of each fact. A content group is named by its smallest SHA-256, so facts must come sorted by it."""
+    """The split unit of each fact; facts come sorted, so that a content group is named by its smallest SHA-256."""
     if group_by != BY_CONTENT:
         return [fact.group or fact.sha256 for fact in facts]
     groups = [fact.sha256 for fact in facts]

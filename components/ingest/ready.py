@@ -45,13 +45,11 @@ def import_example_gen(data_path: str, split: SplitSettings) -> ImportExampleGen
     key = next((name for name in (features.GROUP, features.SHA256) if raw(first, name)), None)
     if key is None:
         raise DataError(
-            f"the records of {data_path} must hold {features.GROUP!r} or {features.SHA256!r}, by which they are split; the "
-            f"first has {', '.join(sorted(first.features.feature))}. Add one, or sort the files into the folders "
-            f"{', '.join(features.SPLITS)}."
+            f"the records of {data_path} must hold {features.GROUP!r} or {features.SHA256!r}, "
+            f"by which they are split; the first has {_keys(first)}. "
+            f"Add one, or sort the files into the folders {', '.join(features.SPLITS)}."
         )
-    return ImportExampleGen(
-        input_base=data_path, input_config=_input({"all": "*"}), output_config=_output(split, key)
-    )
+    return ImportExampleGen(input_base=data_path, input_config=_input({"all": "*"}), output_config=_output(split, key))
 
 
 def _split_patterns(data_path: str) -> dict[str, str]:
@@ -71,9 +69,7 @@ def _output(split: SplitSettings, key: str) -> example_gen_pb2.Output:
     train, validation = round(split.train * _BUCKETS), round(split.validation * _BUCKETS)
     buckets = dict(zip(features.SPLITS, (train, validation, _BUCKETS - train - validation), strict=True))
     splits = [example_gen_pb2.SplitConfig.Split(name=name, hash_buckets=count) for name, count in buckets.items()]
-    return example_gen_pb2.Output(
-        split_config=example_gen_pb2.SplitConfig(splits=splits, partition_feature_name=key)
-    )
+    return example_gen_pb2.Output(split_config=example_gen_pb2.SplitConfig(splits=splits, partition_feature_name=key))
 
 
 def _first_example(data_path: str, pattern: str) -> tf.train.Example:
@@ -94,7 +90,12 @@ def _first_example(data_path: str, pattern: str) -> tf.train.Example:
     missing = [key for key in _NEEDED if not raw(example, key)]
     if missing:
         raise DataError(
-            f"the first record of {paths[0]} must hold {' and '.join(_NEEDED)}, but lacks {' and '.join(missing)}; it has "
-            f"{', '.join(sorted(example.features.feature)) or 'nothing'}. See schemas/ for the features of an Example."
+            f"the first record of {paths[0]} must hold {' and '.join(_NEEDED)}, "
+            f"but lacks {' and '.join(missing)}; it has {_keys(example)}. "
+            "See schemas/ for the features of an Example."
         )
     return example
+
+
+def _keys(example: tf.train.Example) -> str:
+    return ", ".join(sorted(example.features.feature)) or "nothing"

@@ -15,7 +15,7 @@ import click
 from applications import discovery
 from applications.spec import Application
 from pipeline import config as configuration
-from pipeline import data_fingerprint, output_folder, preflight, runner_process, synthetic_sample, unchanged
+from pipeline import data_fingerprint, output_folder, preflight, run_record, runner_process, synthetic_sample, unchanged
 from pipeline.cli import summary
 from pipeline.cli.options import DEBUG, application_argument, debug_option, out_option, shown
 from pipeline.output_folder import Lock, OutputFolder
@@ -124,7 +124,8 @@ def _ready(application: Application, config: configuration.RunConfig, folder: Ou
 
 def _say_unchanged(folder: OutputFolder, record: dict[str, Any], asked: Asked) -> int:
     """Says that there is nothing to do."""
-    click.echo(f"Nothing changed since run {record['run_id']}: all {len(record['stages'])} stages reused.")
+    count = sum(stage["state"] in run_record.FINISHED_STAGES for stage in record["stages"])
+    click.echo(f"Nothing changed since run {record['run_id']}: all {count} stages reused.")
     _say(summary.complete_lines(folder, record))
     return _exit_code(record, asked)
 

@@ -43,9 +43,9 @@ def infer_command(application: str, data: str, out: pathlib.Path | None) -> None
     output_folder.prepare(path.parent)
     click.echo(f"Reading {items} items; importing TensorFlow takes some seconds.")
     with _stderr_in(path.with_name(f"{path.name}.log")):
-        from pipeline import schema_inference  # imports Beam and TensorFlow Data Validation
+        from components import schema  # imports Beam and TensorFlow Data Validation
 
-        text = schema_inference.infer(found, config.data)
+        text = schema.infer(found, config.data)
     write_atomically(path, text)
     click.echo(f"A proposed schema is in {shown(path)}.")
     click.echo(f"Next: read it, tighten domains and presence, and keep it as {found.schema_path}")

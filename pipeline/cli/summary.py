@@ -10,6 +10,7 @@ from typing import Any
 from pipeline.cli.options import command_line, shown
 from pipeline.output_folder import OutputFolder
 from pipeline.run_record import RunRecord
+from pipeline.stage_names import STAGES
 
 _HEADS = {"blessed": "Blessed", "not blessed": "Not blessed", "cannot tell": "Cannot tell"}
 
@@ -47,10 +48,10 @@ def _why_not_pushed(run: RunRecord) -> str:
 
 
 def next_step(folder: OutputFolder, record: dict[str, Any]) -> str:
-    """Returns the next command to type after a complete run."""
+    """Returns what to type after a complete run."""
     application = record["application"]
-    if record.get("to_stage") and record["to_stage"] != "report":
-        return command_line("run", application, folder)
+    if record.get("to_stage") and record["to_stage"] != STAGES[-1]:
+        return "the same command without --to goes on from there"
     if record.get("report"):
         return f"{command_line('report', application, folder)} --open"
     return command_line("runs", application, folder)

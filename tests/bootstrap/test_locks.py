@@ -65,5 +65,12 @@ def test_what_serves_needs_neither_beam_nor_tfx(folder):
     assert {"apache-beam", "tfx", "tfx-bsl", "ml-metadata", "kfp"} & set(found) == set()
 
 
+def test_the_overriding_farmhash_gives_the_fingerprints_of_the_one_that_tfdv_asks_for():
+    farmhash = pytest.importorskip("farmhash")
+    assert farmhash.fingerprint32("brightness_band") == 2_368_851_589  # computed with pyfarmhash 0.3.2
+    assert farmhash.fingerprint64("brightness_band") == 18_260_370_187_972_238_483
+    assert farmhash.fingerprint64("x" * 200) == 13_938_988_265_971_950_527
+
+
 def test_tfx_is_the_version_that_was_agreed(folder):
     assert versions((folder / "pipeline.lock").read_text())["tfx"] == {"1.21.0"}

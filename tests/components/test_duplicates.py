@@ -1,15 +1,18 @@
 """Near-duplicates: banding finds what brute force finds, and clusters hold what looks alike."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
 from applications.formats.alike import Looks
 from applications.formats.perceptual import looks_alike, perceptual_hash, thumbnail
 from components.ingest.duplicates import band_masks, clusters, near_pairs
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 Hashes = npt.NDArray[np.uint64]
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -44,8 +47,14 @@ def _pictures(seed: int, count: int) -> list[npt.NDArray[np.uint8]]:
     base = random.integers(0, 200, (4, 4, 4, 3))
     kinds = []
     for _ in range(count):
-        picture = np.kron(base[random.integers(4)], np.ones((4, 4, 1))) if random.random() < 0.5 else np.full((16, 16, 3), 90.0)
-        picture = picture * random.choice([1.0, 1.1, 1.9]) + random.choice([0, 3, 9]) + random.normal(0, 1, picture.shape)
+        picture = (
+            np.kron(base[random.integers(4)], np.ones((4, 4, 1)))
+            if random.random() < 0.5
+            else np.full((16, 16, 3), 90.0)
+        )
+        picture = (
+            picture * random.choice([1.0, 1.1, 1.9]) + random.choice([0, 3, 9]) + random.normal(0, 1, picture.shape)
+        )
         kinds.append(np.clip(picture, 0, 255).astype(np.uint8))
     return kinds
 
@@ -94,3 +103,12 @@ def test_ten_thousand_flat_images_are_clustered_in_seconds(levels: int) -> None:
     names = clusters(np.zeros(10_000, np.uint64), thumbnails, 3)
     assert time.perf_counter() - begin < 4
     assert len(np.unique(names)) == len(np.unique(grey))
+
+
+def test_open_water_of_real_chips_does_not_chain_into_one_cluster(shared_data: Path) -> None:
+    """Water is the class where pictures are alike by nature; were it one group, it would lie in one split."""
+    chips = [np.asarray(Image.open(path)) for path in sorted((shared_data / "eurosat_rgb" / "SeaLake").glob("*.jpg"))]
+    sizes = np.bincount(clusters(*_described(chips), 7))
+    assert len(chips) == 480
+    assert sizes.max() <= 5
+    assert sizes[sizes > 1].sum() <= 10

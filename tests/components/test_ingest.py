@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Callable
@@ -65,7 +66,7 @@ def test_the_same_data_give_the_same_bytes_in_any_order_and_on_two_workers(
 
 def test_items_of_a_file_are_in_an_order_that_mixes_the_classes(ingest: Run, chips_folder: Path) -> None:
     labels = [value(example, features.LABEL) for split, example in ingest(chips_folder).rows() if split == "train"]
-    changes = sum(one != other for one, other in zip(labels, labels[1:], strict=False))
+    changes = sum(one != other for one, other in itertools.pairwise(labels))
     assert changes > len(labels) / 2
 
 
@@ -78,9 +79,7 @@ def test_data_added_later_move_nothing(ingest: Run, chips_folder: Path, make_pic
     assert {origin: after[origin] for origin in before} == before
 
 
-def test_near_copies_share_a_group_and_a_split(
-    ingest: Run, chips_folder: Path, make_picture: Any, to_png: Any
-) -> None:
+def test_near_copies_share_a_group_and_a_split(ingest: Run, chips_folder: Path, make_picture: Any, to_png: Any) -> None:
     for seed in range(10):
         brighter = np.clip(make_picture(seed).astype(np.float64) * 1.08 + 4, 0, 255).astype(np.uint8)
         (chips_folder / "grass" / f"copy{seed}.png").write_bytes(to_png(brighter))
@@ -96,14 +95,16 @@ def test_near_copies_share_a_group_and_a_split(
 def test_groups_that_the_source_knows_are_kept_whole(ingest: Run, chips_folder: Path, chips: Any) -> None:
     by_site = dataclasses.replace(chips, group_by="site", source=f"{__name__}.BySite")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("applications.discovery.source", lambda application: BySite(application))
+        patch.setattr("applications.discovery.source", BySite)
         result = ingest(chips_folder, application=by_site, near_duplicate_bits=0)
     homes = {(value(example, features.GROUP), split) for split, example in result.rows()}
     assert {group for group, _ in homes} == {f"{number:03d}".encode() for number in range(30)}
     assert len(homes) == 30
 
 
-def test_the_same_bytes_in_two_classes_are_quarantined_with_the_other_file_named(ingest: Run, chips_folder: Path) -> None:
+def test_the_same_bytes_in_two_classes_are_quarantined_with_the_other_file_named(
+    ingest: Run, chips_folder: Path
+) -> None:
     twin = (chips_folder / "grass" / "004.png").read_bytes()
     (chips_folder / "water" / "twin.png").write_bytes(twin)
     result = ingest(chips_folder)
@@ -124,7 +125,9 @@ def test_too_many_bad_items_stop_the_run_and_every_one_is_in_the_log(
         (chips_folder / "sand" / f"bad{number}.png").write_bytes(b"no picture at all")
     with (
         caplog.at_level(logging.ERROR, logger="components.ingest.judgement"),
-        pytest.raises(StageError, match=r"refused 8 of 98 items, 8\.2%; at most 5\.0% may be bad: 8 not an image") as stop,
+        pytest.raises(
+            StageError, match=r"refused 8 of 98 items, 8\.2%; at most 5\.0% may be bad: 8 not an image"
+        ) as stop,
     ):
         ingest(chips_folder)
     assert "for example sand/bad0.png" in str(stop.value)
@@ -173,7 +176,9 @@ def test_an_error_inside_a_beam_worker_keeps_its_sentence(
 
 
 def test_the_last_line_of_a_wrapped_trace_is_shown() -> None:
-    trace = "Traceback (most recent call last):\n  File x\nKeyError: 'depth'\n\nDuring handling …\nValueError: no depth [while running 'Read']"
+    trace = (
+        "Traceback (most recent call last):\n  File x\nKeyError: 'depth'\n\nValueError: no depth [while running 'Read']"
+    )
     assert str(failures.plain(RuntimeError(trace), "ingest")) == (
         "ingest stopped on ValueError: no depth. The log of the stage has the whole trace."
     )

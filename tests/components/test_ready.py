@@ -83,5 +83,7 @@ def test_records_without_a_label_are_said(even_split: Any, tmp_path: Path) -> No
 
 def test_records_without_a_group_are_said(even_split: Any, tmp_path: Path) -> None:
     write_records(f"{tmp_path}/data/all.gz", [example(image="…", label="grass")])
-    with pytest.raises(DataError, match="must hold 'group' or 'sha256', by which they are split; the first has image, label"):
+    with pytest.raises(
+        DataError, match="must hold 'group' or 'sha256', by which they are split; the first has image, label"
+    ):
         import_example_gen(f"{tmp_path}/data", even_split)

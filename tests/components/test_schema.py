@@ -63,7 +63,9 @@ def test_a_schema_that_cannot_be_read_names_the_line(write: Write, chips: Any) -
 
 def test_classes_that_differ_from_the_spec_are_named_with_a_guess(write: Write, chips: Any) -> None:
     root = write(described(("grass", "sand", "wather")))
-    with pytest.raises(ConfigError, match=r"lacks water and lists wather.*Did you mean 'water'.*applications/test/chips/app\.py"):
+    with pytest.raises(
+        ConfigError, match=r"lacks water and lists wather.*Did you mean 'water'.*applications/test/chips/app\.py"
+    ):
         schema.read(chips, root)
 
 
@@ -102,7 +104,7 @@ def test_a_proposal_knows_what_our_features_mean(chips_folder: Path, chips: Any,
     assert tuple(proposed["label"].string_domain.value) == chips.classes
     assert proposed["image"].HasField("image_domain")
     assert proposed["brightness"].float_domain.max == 1.0
-    assert not proposed["sha256"].HasField("domain_info") if False else not proposed["sha256"].domain
+    assert not proposed["sha256"].domain
     assert list(proposed["image"].not_in_environment) == []
     assert list(proposed["group"].not_in_environment) == ["SERVING"]
     assert features.THUMBNAIL not in proposed

@@ -3,10 +3,11 @@
 import collections
 
 import pytest
-from applications.settings import SplitSettings
-from components.ingest.splits import share_of, split_of
 from hypothesis import given
 from hypothesis import strategies as st
+
+from applications.settings import SplitSettings
+from components.ingest.splits import share_of, split_of
 
 SETTINGS = SplitSettings(train=0.7, validation=0.12, test=0.18, seed=1)
 OF_SCENES_0_TO_7 = ["train", "train", "train", "train", "train", "validation", "train", "train"]

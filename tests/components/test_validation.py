@@ -56,7 +56,11 @@ def fitting(statistics: Any, chips: Any) -> schema_pb2.Schema:
 def validate(statistics: Any, schema: schema_pb2.Schema, out: Path, policy: str) -> dict[str, Any]:
     anomalies = standard_artifacts.ExampleAnomalies()
     anomalies.uri = str(out / "anomalies")
-    properties = {"exclude_splits": "[]", "settings": json.dumps({"validate": {"on_anomaly": policy}}), "code_version": ""}
+    properties = {
+        "exclude_splits": "[]",
+        "settings": json.dumps({"validate": {"on_anomaly": policy}}),
+        "code_version": "",
+    }
     inputs = {"statistics": [statistics], "schema": [schema_artifact(out / "schema", schema)]}
     Executor().Do(inputs, {"anomalies": [anomalies]}, properties)
     found: dict[str, Any] = json.loads((out / "anomalies" / "anomalies.json").read_text())
@@ -126,4 +130,6 @@ def test_a_missing_image_is_an_anomaly(statistics: Any, fitting: schema_pb2.Sche
 
 def test_a_split_without_data_is_said_as_such() -> None:
     found = described("test", anomalies_pb2.Anomalies(data_missing=True), "the schema")
-    assert found[0]["sentence"] == "Split 'test' holds no examples. Give more data, or deal anew with another split.seed."
+    assert (
+        found[0]["sentence"] == "Split 'test' holds no examples. Give more data, or deal anew with another split.seed."
+    )

@@ -7,6 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+EPSILON = 1e-3  # added to the variance
+
 
 @keras.saving.register_keras_serializable("earthloop")
 class FusedBatchNorm(keras.layers.Layer):
@@ -44,8 +46,8 @@ class FusedBatchNorm(keras.layers.Layer):
         normalise = tf.compat.v1.nn.fused_batch_norm
         if not training:
             mean, variance = tf.convert_to_tensor(self.moving_mean), tf.convert_to_tensor(self.moving_variance)
-            return normalise(inputs, scale, offset, mean, variance, epsilon=1e-3, is_training=False)[0]
-        outputs, mean, variance = normalise(inputs, scale, offset, epsilon=1e-3, is_training=True)
+            return normalise(inputs, scale, offset, mean, variance, epsilon=EPSILON, is_training=False)[0]
+        outputs, mean, variance = normalise(inputs, scale, offset, epsilon=EPSILON, is_training=True)
         for moving, new in ((self.moving_mean, mean), (self.moving_variance, variance)):
             moving.assign(moving * self.momentum + new * (1 - self.momentum))
         return outputs

@@ -21,12 +21,12 @@ def mobilenet_v3(shape: tuple[int, int, int], classes: int, settings: TrainSetti
     Args:
         shape: height, width (pixels, at least 32) and channels (3) of one image.
         classes: how many.
-        settings: `dropout` is read here.
+        settings: `dropout` and `crop` are read here.
 
     Returns:
         A model from float32 `[batch, height, width, 3]`, 0 to 255, to logits float32 `[batch, classes]`.
     """
-    images, body = _body(keras.applications.MobileNetV3Small, shape, include_preprocessing=True)
+    images, body = _body(keras.applications.MobileNetV3Small, shape, settings, include_preprocessing=True)
     return _with_head(images, body(images), classes, settings)
 
 
@@ -36,25 +36,28 @@ def resnet50(shape: tuple[int, int, int], classes: int, settings: TrainSettings)
     Args:
         shape: height, width (pixels, at least 32) and channels (3) of one image.
         classes: how many.
-        settings: `dropout` is read here.
+        settings: `dropout` and `crop` are read here.
 
     Returns:
         A model from float32 `[batch, height, width, 3]`, 0 to 255, to logits float32 `[batch, classes]`.
     """
-    images, body = _body(keras.applications.ResNet50, shape)
+    images, body = _body(keras.applications.ResNet50, shape, settings)
     return _with_head(images, body(keras.applications.resnet.preprocess_input(images)), classes, settings)
 
 
 def _body(
-    architecture: Callable[..., keras.Model], shape: tuple[int, int, int], **options: bool
+    architecture: Callable[..., keras.Model], shape: tuple[int, int, int], settings: TrainSettings, **options: bool
 ) -> tuple[keras.KerasTensor, keras.Model]:
-    if min(shape[:2]) < SMALLEST_PX:
+    side_px = min(shape[:2]) * settings.crop
+    if side_px < SMALLEST_PX:
         raise ConfigError(
-            f"train.model {architecture.__name__} needs images of at least {SMALLEST_PX} pixels a side, got "
-            f"{shape[0]} by {shape[1]}. Raise image.height_px and image.width_px, or take train.model=small_resnet."
+            f"train.model {settings.model} needs to see at least {SMALLEST_PX} pixels a side, got {side_px:.0f} "
+            f"(images of {shape[0]} by {shape[1]}, train.crop={settings.crop}). Raise image.height_px and "
+            "image.width_px, or take train.model=small_resnet."
         )
-    body = architecture(input_shape=shape, include_top=False, weights=None, pooling="avg", **options)
-    return keras.Input(shape, name="pixels"), body
+    any_side = (None, None, shape[2])  # training may show smaller windows of an image
+    body = architecture(input_shape=any_side, include_top=False, weights=None, pooling="avg", **options)
+    return keras.Input(any_side, name="pixels"), body
 
 
 def _with_head(

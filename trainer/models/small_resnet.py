@@ -22,7 +22,7 @@ def small_resnet(shape: tuple[int, int, int], classes: int, settings: TrainSetti
     Returns:
         A model from float32 `[batch, height, width, channels]`, 0 to 255, to logits float32 `[batch, classes]`.
     """
-    images = keras.Input(shape, name="pixels")
+    images = keras.Input((None, None, shape[2]), name="pixels")  # training may show smaller windows of an image
     values = keras.layers.Rescaling(1 / 64, offset=-1.6, name="rescale")(images)
     values = SpaceToDepth(name="space_to_depth")(values)
     values = _convolve(values, settings.width, name="stem")

@@ -12,8 +12,10 @@ class SpaceToDepth(keras.layers.Layer):
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Rearranges; an odd last row or column is dropped."""
-        height, width = (side - side % 2 for side in inputs.shape[1:3])
-        return tf.nn.space_to_depth(inputs[:, :height, :width], 2)
+        height, width = inputs.shape[1:3]
+        if height is None or width is None:
+            height, width = tf.unstack(tf.shape(inputs)[1:3])
+        return tf.nn.space_to_depth(inputs[:, : height // 2 * 2, : width // 2 * 2], 2)
 
     def compute_output_shape(self, input_shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Returns the shape with halved sides and four times the channels."""

@@ -1,0 +1,96 @@
+"""What TFX calls: training, export and the search for settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import pathlib
+
+import keras_tuner
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from applications import discovery
+from applications.errors import ConfigError
+from trainer import classification
+
+
+@pytest.fixture(scope="module")
+def trained(fn_args):
+    """The arguments after `run_fn` ran over them."""
+    classification.run_fn(fn_args)
+    return fn_args
+
+
+def answers(trained, signature: str, batch: list[bytes]) -> dict[str, np.ndarray]:
+    """Asks the exported model."""
+    outputs = tf.saved_model.load(trained.serving_model_dir).signatures[signature](tf.constant(batch))
+    return {name: value.numpy() for name, value in outputs.items()}
+
+
+def records(trained) -> list[bytes]:
+    """Returns the validation items as they are on disk."""
+    return [record.numpy() for record in tf.data.TFRecordDataset(trained.eval_files, "GZIP")]
+
+
+def test_serving_answers_as_the_trainer_did_on_the_same_item(trained) -> None:
+    kept = json.loads(pathlib.Path(trained.model_run_dir, "trainer_predictions.json").read_text())
+    served = answers(trained, "serving_default", records(trained))
+    assert len(kept["sha256"]) == 48
+    np.testing.assert_allclose(served["probabilities"], kept["probabilities"], atol=1e-4)
+
+
+def test_both_signatures_give_the_same_answer(trained) -> None:
+    batch = records(trained)[:5]
+    images = [tf.train.Example.FromString(record).features.feature["image"].bytes_list.value[0] for record in batch]
+    by_example, by_image = answers(trained, "serving_default", batch), answers(trained, "predict_image", images)
+    for name, value in by_example.items():
+        np.testing.assert_array_equal(value, by_image[name])
+
+
+def test_labels_come_in_the_order_of_the_application(trained) -> None:
+    served = answers(trained, "serving_default", records(trained)[:2])
+    classes = discovery.load("satellite/landcover").classes
+    assert [name.decode() for name in served["classes"][1]] == list(classes)
+    assert served["label"][0].decode() == classes[served["label_id"][0]]
+
+
+def test_history_has_the_agreed_keys(trained) -> None:
+    history = json.loads(pathlib.Path(trained.model_run_dir, "history.json").read_text())
+    assert set(history) == {"epochs", "best_epoch", "stopped_early", "network", "parameters", "train_seconds"}
+    assert history["network"] == "small_resnet"
+    assert len(history["epochs"]) == 3
+
+
+def test_weights_for_a_later_start_are_kept(trained) -> None:
+    assert pathlib.Path(trained.model_run_dir, "network.weights.h5").is_file()
+
+
+def test_tuned_values_stand_over_configured_ones(fn_args) -> None:
+    tuned = keras_tuner.HyperParameters()
+    tuned.Fixed("learning_rate", 0.123)
+    settings = classification.train_settings(fn_args.custom_config, tuned.get_config())
+    assert settings.learning_rate == 0.123
+    assert settings.width == 8
+
+
+def test_a_setting_out_of_range_is_refused(fn_args) -> None:
+    config = {"train": {**fn_args.custom_config["train"], "batch_size": 0}}
+    with pytest.raises(ConfigError, match="train.batch_size must be at least 1, got 0"):
+        classification.train_settings(config, None)
+
+
+def test_the_search_tries_the_configured_settings_first_and_reports(fn_args, quick, caplog) -> None:
+    fn_args.custom_config["tune"] = {"enabled": True, "trials": 2, "epochs": 1}
+    found = classification.tuner_fn(fn_args)
+    with caplog.at_level(logging.INFO, "earthloop.progress"):
+        found.tuner.search(**found.fit_kwargs)
+    reports = [record.progress for record in caplog.records if getattr(record, "progress", {}).get("kind") == "trial"]
+    assert [(report["done"], report["total"]) for report in reports] == [(1, 2), (2, 2)]
+    configured = dataclasses.asdict(quick)
+    assert reports[0]["learning_rate"] == configured["learning_rate"]
+    assert reports[0]["width"] == configured["width"]
+    best = found.tuner.get_best_hyperparameters()[0].get_config()
+    assert classification.train_settings(fn_args.custom_config, best).epochs == 3
