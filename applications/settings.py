@@ -36,12 +36,13 @@ class IngestSettings:
     format: Literal["raw", "tfrecord"] = "raw"  # raw files of the source, or ready TFRecords of Examples
     max_bad_share: float = 0.05  # fraction of items that may be quarantined before the run stops, 0 to 1
     max_pixels: int = 50_000_000  # an image with more is refused before it is decoded
-    near_duplicate_bits: int = 7  # two images whose 64-bit perceptual hashes differ in at most so many bits are compared
+    near_duplicate_bits: int = 7  # images whose 64-bit perceptual hashes differ in at most so many are compared
 
     def __post_init__(self) -> None:
         require(0 <= self.max_bad_share <= 1, "ingest.max_bad_share", "a fraction from 0 to 1", self.max_bad_share)
         require(self.max_pixels >= 1, "ingest.max_pixels", "at least 1 pixel", self.max_pixels)
-        require(0 <= self.near_duplicate_bits <= 7, "ingest.near_duplicate_bits", "from 0 to 7 bits", self.near_duplicate_bits)
+        bits = self.near_duplicate_bits
+        require(0 <= bits <= 7, "ingest.near_duplicate_bits", "from 0 to 7 bits", bits)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,15 +75,15 @@ class TrainSettings:
     model: str = "small_resnet"  # a name in trainer.models
     weights: str = ""  # a .weights.h5 file to start from; "" starts from nothing
     width: int = 32  # channels of the first block, 4 to 512
-    epochs: int = 30  # at most so many passes over the training split
+    epochs: int = 64  # at most so many passes over the training split
     steps_per_epoch: int = 0  # 0 means one pass over the split
     batch_size: int = 64  # images
-    learning_rate: float = 2e-3  # peak of the schedule
+    learning_rate: float = 3e-3  # peak of the schedule
     warmup_share: float = 0.15  # fraction of all steps over which the rate rises to its peak
     weight_decay: float = 0.05  # decoupled, per AdamW
     label_smoothing: float = 0.1  # 0 to below 1
     dropout: float = 0.2  # 0 to below 1, before the last layer
-    patience: int = 8  # epochs without a better validation score before training stops
+    patience: int = 15  # epochs without a better validation score before training stops
     class_weights: bool = True  # weigh each class by the inverse of its share
     augment: tuple[str, ...] = ("flip", "rotate")  # names in trainer.augment
     crop: float = 0.75  # side of the random window training sees, as a fraction of the image's; 1 shows all of it

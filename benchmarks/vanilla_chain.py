@@ -78,7 +78,7 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
 
     model = models.build((_SIDE_PX, _SIDE_PX, 3), classes, settings)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing)
-    model.compile(keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay), loss, ["accuracy"])
+    model.compile(keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay), loss, metrics=["accuracy"])
     model.fit(batches.map(prepared), steps_per_epoch=fn_args.train_steps, epochs=1, verbose=2)
     exported = Exported(model, transform_output)
     tf.saved_model.save(exported, fn_args.serving_model_dir, signatures={"serving_default": exported.serve})

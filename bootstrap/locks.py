@@ -19,8 +19,10 @@ from bootstrap.tools import NotReached, Tools, network
 
 NAMES = ("bootstrap", "pipeline", "serving", "develop")  # in order: the later ones follow pipeline.lock
 OVERRIDES = "overrides.in"
-OPTIONS = ("--universal", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url", "--no-header")
-OPTIONS += ("--override", OVERRIDES)
+OPTIONS = (
+    *"--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header".split(),
+    *("--override", OVERRIDES),
+)
 _INPUTS = "# inputs: sha256:"
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 from tfx.types.artifact import Artifact
 from tfx.utils import path_utils
 
-from serving import model_json
+from serving import learnt_from, model_json
 
 SAVED_MODEL_FILE = "saved_model.pb"
 
@@ -49,3 +52,25 @@ def find(baseline: Artifact | None, classes: tuple[str, ...]) -> EarlierModel:
         note = f"the earlier model{called} knows other classes, so the two are not compared"
         return EarlierModel(version=version, note=note)
     return EarlierModel(str(folder), version)
+
+
+def has_seen(earlier: EarlierModel, sha256: Sequence[str], groups: Sequence[str]) -> npt.NDArray[np.bool_] | None:
+    """Says which of today's test items the earlier model has learnt from.
+
+    Its splits may have been others: another seed or other fractions deal all groups anew, and an item that joins a
+    near-duplicate cluster may rename it. On such items its score is flattered, and so is that on their near-copies.
+
+    Args:
+        earlier: from `find`.
+        sha256: of each test item.
+        groups: the split unit of each test item.
+
+    Returns:
+        bool `[items]`, true for every item of a group of which it has learnt from any; None where there is no earlier
+        model, or it does not say what it learnt from.
+    """
+    known = learnt_from.read(Path(earlier.path)) if earlier.path else None
+    if known is None:
+        return None
+    touched = {group for digest, group in zip(sha256, groups, strict=True) if digest[: learnt_from.DIGITS] in known}
+    return np.array([group in touched for group in groups], np.bool_)

@@ -66,9 +66,11 @@ class Executor(tfx_evaluator.Executor):
         settings = EvaluateSettings(**json.loads(exec_properties["settings"])["evaluate"])
         inputs = dict(input_dict)
         baseline = artifact_utils.get_single_instance(inputs[BASELINE]) if inputs.get(BASELINE) else None
-        if not earlier_model.find(baseline, application.classes).path:
+        earlier = earlier_model.find(baseline, application.classes)
+        if not earlier.path:
             inputs.pop(BASELINE, None)
-            report("note", text="There is no earlier model to compare with.")
+            note = earlier.note or "there is no earlier model to compare with"
+            report("note", text=f"{note[0].upper()}{note[1:]}.")
         config = json_format.MessageToJson(eval_config.build(application, settings))
         parameters = {
             standard_component_specs.EVAL_CONFIG_KEY: config,

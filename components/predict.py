@@ -55,6 +55,10 @@ def Predict(
     asks = [load(path_utils.serving_model_path(model.uri), spec.classes)]
     asks += [load(earlier.path, spec.classes)] if earlier.path else []
     columns, answers = predict(files, asks, [name for keys in spec.slices for name in keys])
+    seen = earlier_model.has_seen(earlier, columns[features.SHA256], columns[features.GROUP])
+    if seen is not None and seen.all():
+        note = f"the earlier model (version {earlier.version}) has learnt from all of today's test items, "
+        earlier = earlier_model.EarlierModel(version=earlier.version, note=f"{note}so the two are not compared")
     found = table.Predictions(
         classes=spec.classes,
         origins=columns[features.ORIGIN],
@@ -65,6 +69,7 @@ def Predict(
         baseline_probabilities=answers[1] if earlier.path else None,
         baseline_version=earlier.version,
         baseline_note=earlier.note,
+        baseline_has_seen=seen if earlier.path else None,
         slices={name: columns[name] for name in sorted({name for keys in spec.slices for name in keys})},
     )
     Path(predictions.uri).mkdir(parents=True, exist_ok=True)

@@ -73,7 +73,7 @@ def audited(examples: Artifact, bits: int, settings: EvaluateSettings) -> dict[s
     """
     items = _items(examples)
     pairs = leakage.candidate_pairs(items, bits)
-    sampled = leak_probe.sample(items.sha256)
+    sampled = leak_probe.sample(items.groups)
     wanted = np.union1d(pairs.ravel(), sampled) if items.hashes is not None else np.zeros(0, np.intp)
     thumbnails = _thumbnails(examples, wanted, len(items))
     found = leakage.findings(items, leakage.alike_pairs(items, pairs, thumbnails, bits))

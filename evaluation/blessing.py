@@ -65,6 +65,8 @@ class Evidence:
         recalls: recall of each class; NaN for a class without test items.
         calibration_error: expected calibration error.
         difference: candidate minus baseline in that metric, or None without a baseline.
+        compared_items: number of test items behind the difference; fewer than `items` where the baseline has learnt
+            from some. None stands for all.
         baseline_version: version of the baseline; "" where unknown.
         baseline_note: why an existing baseline was not compared with, as a clause; else "".
         argmax_accuracy: accuracy of the predictions as TFMA counts it.
@@ -83,6 +85,7 @@ class Evidence:
     argmax_accuracy: float
     evaluator_accuracy: float | None
     audit: Mapping[str, Any]
+    compared_items: int | None = None
 
 
 def judge(evidence: Evidence, settings: BlessingSettings) -> dict[str, Any]:
@@ -182,7 +185,7 @@ def check_baseline(evidence: Evidence, settings: BlessingSettings) -> Check:
     version = f" (version {evidence.baseline_version})" if evidence.baseline_version else ""
     way = f"{abs(found.value):.3f} {'above' if found.value > 0 else 'below'}" if found.value else "equal to"
     shown = (
-        f"{_words(settings.metric)} is {way} the earlier model's{version} on the same items "
+        f"{_words(settings.metric)} is {way} the earlier model's{version} {_on_which(evidence)} "
         f"({_percent(evidence.confidence)} interval {_signed(found.low)} to {_signed(found.high)})"
     )
     if found.high < -allowed or (found.value < -allowed and found.high < 0):
@@ -194,6 +197,12 @@ def check_baseline(evidence: Evidence, settings: BlessingSettings) -> Check:
     ending = ", no drop beyond noise" if found.high >= 0 else f", within the allowed {_limit(allowed)}"
     ending = ending if found.value < 0 else ""
     return Check("baseline", "passed", f"{shown}{ending}", found, -allowed)
+
+
+def _on_which(evidence: Evidence) -> str:
+    if evidence.compared_items is None or evidence.compared_items == evidence.items:
+        return "on the same items"
+    return f"on the {evidence.compared_items:,} of {evidence.items:,} test items that it has not learnt from"
 
 
 def _chance_below(found: Interval, limit: float, confidence: float) -> float:

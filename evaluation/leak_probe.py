@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -31,18 +32,20 @@ class _Deal:
     query: Flags  # bool [items]
 
 
-def sample(sha256: Sequence[str], most: int = SAMPLE) -> npt.NDArray[np.intp]:
-    """Picks at most so many items by their SHA-256, the same whatever the order of the data.
+def sample(groups: Sequence[str], most: int = SAMPLE) -> npt.NDArray[np.intp]:
+    """Picks whole groups by a hash of their key until there are enough items, the same whatever their order.
+
+    Single items would not do: a near-copy flatters a random split only where its twin is in the sample too.
 
     Args:
-        sha256: of each item.
-        most: size of the sample.
+        groups: the group's key of each item.
+        most: size of the sample; the last group may be cut to it.
 
     Returns:
         intp `[sampled]`, places in ascending order.
     """
-    order = np.argsort(np.asarray(sha256, dtype=np.str_), kind="stable")
-    return np.sort(order[:most])
+    keys = np.asarray([hashlib.sha256(group.encode()).hexdigest() for group in groups], dtype=np.str_)
+    return np.sort(np.argsort(keys, kind="stable")[:most])
 
 
 def random_split_gap(
@@ -141,7 +144,7 @@ def _sentence(grouped: intervals.Interval, random: intervals.Interval, gap: inte
         f"rows are dealt at random ({gap.value:+.3f}, from {gap.low:+.3f} to {gap.high:+.3f})"
     )
     if gap.low > 0:
-        return f"{scores}: near-copies would have flattered a random split by so much; ours does not let them."
+        return f"{scores}: near-copies would have flattered a random split by so much."
     if gap.high < 0:
         return f"{scores}: our test split is easier than a random one, so look at its classes and groups."
     return f"{scores}: no more than chance, so near-copies do not flatter the test score."

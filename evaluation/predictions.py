@@ -30,6 +30,8 @@ class Predictions:
         baseline_probabilities: the same of the earlier model on the same items, or None.
         baseline_version: version of the earlier model; "" where there is none.
         baseline_note: why an earlier model that exists is not compared with, as a clause; else "".
+        baseline_has_seen: bool `[items]`, whether the earlier model has learnt from the item or its group; None where
+            that is unknown, or there is no earlier model.
         slices: for each slice feature its value on each item.
     """
 
@@ -42,6 +44,7 @@ class Predictions:
     baseline_probabilities: npt.NDArray[np.float64] | None = None
     baseline_version: str = ""
     baseline_note: str = ""
+    baseline_has_seen: npt.NDArray[np.bool_] | None = None
     slices: Mapping[str, Sequence[str]] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -76,6 +79,9 @@ def write(predictions: Predictions, path: str) -> None:
         "probabilities": pa.array(predictions.probabilities.tolist(), pa.list_(pa.float32())),
         "baseline_probabilities": pa.array(
             [None] * len(best) if baseline is None else baseline.tolist(), pa.list_(pa.float32())
+        ),
+        "baseline_has_seen": pa.array(
+            [None] * len(best) if predictions.baseline_has_seen is None else predictions.baseline_has_seen, pa.bool_()
         ),
     }
     for name, values in predictions.slices.items():
@@ -116,9 +122,14 @@ def read(path: str) -> Predictions:
         ),
         baseline_version=about["baseline_version"],
         baseline_note=about["baseline_note"],
+        baseline_has_seen=_flags(table["baseline_has_seen"].to_pylist()),
         slices={name: table[name].to_pylist() for name in about["slices"]},
     )
 
 
 def _matrix(rows: list[list[float]], columns: int) -> npt.NDArray[np.float64]:
     return np.asarray(rows, np.float64).reshape(len(rows), columns)
+
+
+def _flags(values: list[bool | None]) -> npt.NDArray[np.bool_] | None:
+    return None if None in values or not values else np.asarray(values, np.bool_)

@@ -55,6 +55,7 @@ def scorecard(
         "slices": list(slice_metrics(predictions, answers, slices, evaluate)),
         "worst_errors": worst_errors(predictions, answers),
         "tfma": evaluated,
+        "baseline_note": predictions.baseline_note,
         "notes": notes(predictions, answers),
     }
     evidence = _evidence(predictions, metrics, rules, audit)
@@ -63,22 +64,33 @@ def scorecard(
 
 def _scores(predictions: Predictions, answers: Answers, evaluate: EvaluateSettings) -> dict[str, Any]:
     resampled, confidence = answers.resampled_confusion(evaluate), evaluate.confidence
-    baseline = None
-    if predictions.baseline_probabilities is not None:
-        earlier = _answers(predictions, predictions.baseline_probabilities)
-        again = earlier.resampled_confusion(evaluate)  # the same groups and seed: the same draws
-        baseline = {
-            "version": predictions.baseline_version,
-            "metrics": scores.metric_intervals(earlier, again, confidence),
-            "difference": scores.metric_differences((answers, resampled), (earlier, again), confidence),
-        }
     overall = scores.metric_intervals(answers, resampled, confidence)
     return {
         "metrics": overall | {"log_loss": log_loss(answers, predictions.probabilities, evaluate)},
         "per_class": scores.per_class(answers, resampled, confidence, predictions.classes),
         "confusion": answers.confusion[:, :-1].astype(int).tolist(),
         "calibration": calibration(answers, predictions.probabilities, evaluate),
-        "baseline": baseline,
+        "baseline": _against_baseline(predictions, answers, evaluate),
+    }
+
+
+def _against_baseline(predictions: Predictions, answers: Answers, evaluate: EvaluateSettings) -> dict[str, Any] | None:
+    """Compares both models on the items that the earlier one has not learnt from."""
+    if predictions.baseline_probabilities is None:
+        return None
+    seen = predictions.baseline_has_seen
+    fresh = np.ones(len(answers.label_ids), np.bool_) if seen is None else ~seen
+    ours, earlier = answers.only(fresh), _answers(predictions, predictions.baseline_probabilities).only(fresh)
+    drawn, again = (
+        ours.resampled_confusion(evaluate),
+        earlier.resampled_confusion(evaluate),
+    )  # the same groups and draws
+    return {
+        "version": predictions.baseline_version,
+        "items": int(fresh.sum()),
+        "metrics": scores.metric_intervals(earlier, again, evaluate.confidence),
+        "candidate": scores.metric_intervals(ours, drawn, evaluate.confidence),
+        "difference": scores.metric_differences((ours, drawn), (earlier, again), evaluate.confidence),
     }
 
 
@@ -93,6 +105,7 @@ def _evidence(
         recalls={each["label"]: each["recall"] for each in metrics["per_class"]},
         calibration_error=metrics["calibration"]["expected_calibration_error"],
         difference=metrics["baseline"]["difference"][rules.metric] if metrics["baseline"] else None,
+        compared_items=metrics["baseline"]["items"] if metrics["baseline"] else None,
         baseline_version=predictions.baseline_version,
         baseline_note=predictions.baseline_note,
         argmax_accuracy=float(np.mean(best == predictions.label_ids)),
@@ -146,12 +159,7 @@ def slice_metrics(
         names = np.array([", ".join(map("=".join, zip(features, row, strict=True))) for row in rows])
         for name in np.unique(names):
             chosen = names == name
-            part = Answers(
-                answers.label_ids[chosen],
-                answers.predicted[chosen],
-                scores.number_groups(answers.groups[chosen]),
-                answers.classes,
-            )
+            part = answers.only(chosen)
             found = scores.metric_intervals(part, part.resampled_confusion(settings), settings.confidence)
             yield {"slice": str(name), "items": int(chosen.sum()), "metrics": found}
 

@@ -52,6 +52,11 @@ class Answers:
         """The confusion matrix `[classes, classes + 1]`."""
         return classification.confusion_matrix(self.label_ids, self.predicted, self.classes)
 
+    def only(self, chosen: npt.NDArray[np.bool_]) -> Answers:
+        """Returns the answers on some of the items; `chosen` is `[items]`."""
+        groups = number_groups(self.groups[chosen])
+        return Answers(self.label_ids[chosen], self.predicted[chosen], groups, self.classes)
+
     def resampled_confusion(self, settings: EvaluateSettings) -> Floats:
         """Returns the confusion matrix of each resample, `[resamples, classes, classes + 1]`."""
         cells = classification.confusion_cells(self.label_ids, self.predicted, self.classes)

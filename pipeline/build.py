@@ -14,7 +14,7 @@ def create_pipeline(application: Application, config: RunConfig, placement: Plac
     """Wires the stages of one application.
 
     Pure: the same arguments and the same code give the same pipeline; nothing is read but this project's
-    own source, for the digests by which the cache sees code.
+    own source and the weights to start from, for the digests by which the cache sees them.
 
     Args:
         application: what is predicted.

@@ -15,6 +15,7 @@ import yaml
 from applications.errors import ConfigError, near_name
 
 Located: TypeAlias = tuple[yaml.Node, str]
+_WHOLE_FILE = "the file"
 _TYPE_WORDS = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
 
 
@@ -65,7 +66,7 @@ def read_yaml(path: pathlib.Path) -> dict[str, Located]:
         line = f" line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         what = getattr(error, "problem", None) or str(error)
         raise ConfigError(f"{path.name}{line} is not valid YAML: {what}. Mend that line.") from error
-    return {} if node is None else pairs(node, "the file", path.name)
+    return {} if node is None else pairs(node, _WHOLE_FILE, path.name)
 
 
 def pairs(node: yaml.Node, name: str, place: str) -> dict[str, Located]:
@@ -74,7 +75,8 @@ def pairs(node: yaml.Node, name: str, place: str) -> dict[str, Located]:
     if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null":
         return {}
     if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{name!r} must be a mapping of `key: value` lines, got {plain(node)!r} ({place}).")
+        what = name if name == _WHOLE_FILE else repr(name)
+        raise ConfigError(f"{what} must be a mapping of `key: value` lines, got {plain(node)!r} ({place}).")
     found: dict[str, Located] = {}
     for key_node, value_node in node.value:
         key = str(plain(key_node))

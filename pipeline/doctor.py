@@ -12,13 +12,12 @@ from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
 from applications.settings import MetadataSettings
-from pipeline import metadata, output_folder, run_record
+from pipeline import leftovers, metadata, output_folder, run_record
 from pipeline.output_folder import OutputFolder
 from pipeline.run_record import RunRecord
 from serving.versions import ModelFolder
 
 _LIVE = metadata_store_pb2.Artifact.LIVE
-_RUNNING = (metadata_store_pb2.Execution.NEW, metadata_store_pb2.Execution.RUNNING)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,55 +95,74 @@ def _metadata(folder: OutputFolder) -> Iterator[Problem]:
         )
         return
     for execution in executions:
-        if execution.last_known_state in _RUNNING:
+        if execution.last_known_state in leftovers.RUNNING:
+            stage = leftovers.stage_name(store, execution)
             yield Problem(
-                f"execution {execution.id} of stage {_stage_name(store, execution)} says it is running, but no run is.",
+                f"execution {execution.id} of stage {stage} says it is running, but no run is.",
                 functools.partial(_fail_execution, store, execution),
             )
-    published = {_path(item): item for item in artifacts if item.state == _LIVE}
+    yield from _artifacts(folder, store, {_path(item): item for item in artifacts if item.state == _LIVE})
+
+
+def _artifacts(
+    folder: OutputFolder, store: MetadataStore, published: dict[pathlib.Path, metadata_store_pb2.Artifact]
+) -> Iterator[Problem]:
+    """Compares what was published with what is there; what a run's record names is never taken for half-written."""
+    root = folder.path.resolve()
+    outside = {path: item for path, item in published.items() if not path.is_relative_to(root)}
+    if outside:
+        yield Problem(
+            f"ML Metadata has {len(outside)} artifacts outside this folder, such as {min(outside)}: it was moved or "
+            "copied. Move it back, or let them be forgotten.",
+            functools.partial(_forget_artifacts, store, list(outside.values())),
+        )
     for path, artifact in published.items():
-        if path.is_relative_to(folder.artifacts.absolute()) and not path.exists():
+        if path.is_relative_to(root) and not path.exists():
             yield Problem(
-                f"{path.relative_to(folder.path.absolute())} is gone, though ML Metadata has it.",
-                functools.partial(_forget_artifact, store, artifact),
+                f"{path.relative_to(root)} is gone, though ML Metadata has it.",
+                functools.partial(_forget_artifacts, store, [artifact]),
             )
+    known = published.keys() | _recorded(folder)
     for path in _artifact_folders(folder):
-        if path not in published:
+        if path not in known:
             yield Problem(
-                f"{path.relative_to(folder.path.absolute())} was never finished: no execution published it.",
+                f"{path.relative_to(root)} was never finished: no execution published it.",
                 functools.partial(_remove, path),
             )
 
 
+def _recorded(folder: OutputFolder) -> set[pathlib.Path]:
+    """Returns the artifact folders that the records of all runs name."""
+    return {
+        (folder.path / path).resolve()
+        for record in run_record.records(folder)
+        for outputs in record["artifacts"].values()
+        for paths in outputs.values()
+        for path in paths
+    }
+
+
 def _artifact_folders(folder: OutputFolder) -> Iterator[pathlib.Path]:
     """Yields `<stage>/<output>/<id>` folders; TFX's own hidden folders are left out."""
-    for path in sorted(folder.artifacts.absolute().glob("*/*/*")):
+    for path in sorted(folder.artifacts.resolve().glob("*/*/*")):
         if path.is_dir() and not any(part.startswith(".") for part in path.parts[-3:]):
             yield path
 
 
 def _path(artifact: metadata_store_pb2.Artifact) -> pathlib.Path:
-    return pathlib.Path(artifact.uri.removeprefix("file://"))
-
-
-def _stage_name(store: MetadataStore, execution: metadata_store_pb2.Execution) -> str:
-    """Returns the node id: TFX puts each execution into a context `<pipeline>.<node id>` of type `node`."""
-    for context in store.get_contexts_by_execution(execution.id):
-        if context.type == "node":
-            return str(context.name).rpartition(".")[2]
-    return "unknown"
+    return pathlib.Path(artifact.uri.removeprefix("file://")).resolve()
 
 
 def _fail_execution(store: MetadataStore, execution: metadata_store_pb2.Execution) -> str:
-    execution.last_known_state = metadata_store_pb2.Execution.FAILED
-    store.put_executions([execution])
+    leftovers.fail(store, execution)
     return f"Marked execution {execution.id} as failed."
 
 
-def _forget_artifact(store: MetadataStore, artifact: metadata_store_pb2.Artifact) -> str:
-    artifact.state = metadata_store_pb2.Artifact.DELETED
-    store.put_artifacts([artifact])
-    return "Marked it as deleted; the next run makes it again."
+def _forget_artifacts(store: MetadataStore, artifacts: list[metadata_store_pb2.Artifact]) -> str:
+    for artifact in artifacts:
+        artifact.state = metadata_store_pb2.Artifact.DELETED
+    store.put_artifacts(artifacts)
+    return "Marked as deleted; the next run makes what it needs again."
 
 
 def _remove(path: pathlib.Path) -> str:

@@ -24,7 +24,7 @@ from typing import Any, Protocol
 from applications import discovery
 from applications.errors import EarthloopError
 from applications.settings import LocalSettings
-from pipeline import energy, outcome, stage_process
+from pipeline import energy, outcome, run_record, stage_process
 from pipeline.config import RunConfig, from_dict
 from pipeline.run_record import RunRecord
 from pipeline.scheduler import Schedule
@@ -100,7 +100,9 @@ class LocalRun:
         self._running: dict[str, StageProcess] = {}
         self._usage: dict[str, Usage] = {}
         self._stop_asked = False
+        self._is_loading = False
         self.error = ""  # why the run failed, for people
+        self.has_ended_by_force = False  # whether a stage was stopped or killed, and so could not clean up
 
     def run(self, load: Callable[[], Stages]) -> str:
         """Runs to the end.
@@ -116,7 +118,7 @@ class LocalRun:
         state = "failed"
         try:
             self._emit({"event": "server", "state": "importing"})
-            stages = load()
+            stages = self._load(load)
             schedule = self._plan(stages)
             while not schedule.is_over and not self._stop_asked:
                 self._start(schedule, stages)
@@ -124,6 +126,8 @@ class LocalRun:
             state = self._end_state(schedule)
         except EarthloopError as error:
             self.error = str(error)
+        except KeyboardInterrupt:
+            state = "interrupted"
         finally:
             self._stop_stages()
             self._account_energy(joules_before)
@@ -131,6 +135,15 @@ class LocalRun:
 
     def _ask_to_stop(self, _signal_number: int, _frame: object) -> None:
         self._stop_asked = True
+        if self._is_loading:  # nothing runs yet, so nothing need be ended in order
+            raise KeyboardInterrupt
+
+    def _load(self, load: Callable[[], Stages]) -> Stages:
+        self._is_loading = True
+        try:
+            return load()
+        finally:
+            self._is_loading = False
 
     def _plan(self, stages: Stages) -> Schedule:
         self._emit({"event": "server", "state": "ready"})
@@ -178,10 +191,11 @@ class LocalRun:
             self._emit({**event, "state": outcome["state"], "outputs": self._relative(outcome["outputs"])})
             return
         schedule.set(process.name, "failed")
+        self.has_ended_by_force |= not outcome
         error = outcome.get("text") or _death(status)
         if not outcome.get("expected"):
             error = f"{error} (the whole story is in {self._record.log(process.name)})"
-        self.error = self.error or f"{process.name}: {error}"
+        self.error = self.error or (error if error.startswith(f"{process.name} ") else f"{process.name}: {error}")
         self._emit({**event, "state": "failed", "error": error})
 
     def _measured(self, process: StageProcess, usage: Usage) -> dict[str, Any]:
@@ -195,6 +209,7 @@ class LocalRun:
 
     def _stop_stages(self) -> None:
         """Ends the stages that still run, so that none outlives the run."""
+        self.has_ended_by_force |= bool(self._running)
         for process in self._running.values():
             process.stop(signal.SIGTERM)
         deadline = time.monotonic() + _GRACE_S
@@ -249,6 +264,7 @@ def load_stages(request: Request, config: RunConfig, record: RunRecord) -> Stage
     pipeline = build.create_pipeline(application, config, placement)
     pipeline.enable_cache = not request.fresh
     connection = metadata.connection_config(config.metadata, Path(request.out))
+    tidy(connection, record, run_record.close_dead(record))
     nodes = tfx_nodes.compile_nodes(pipeline, connection, request.run_id)
     if request.to_stage:
         nodes = nodes.up_to(request.to_stage)
@@ -256,6 +272,24 @@ def load_stages(request: Request, config: RunConfig, record: RunRecord) -> Stage
         nodes = nodes.starting_at(request.from_stage, request.base_run_id)
         _run_aside(functools.partial(nodes.reuse_outputs, request.base_run_id), record.log("prepare"))
     return nodes
+
+
+def tidy(connection: Any, record: RunRecord, run_ids: Sequence[str]) -> None:
+    """Puts right what runs that are over left behind; none of them goes on while this one holds the folder."""
+    from pipeline import leftovers
+
+    if run_ids:
+        _run_aside(functools.partial(leftovers.tidy, connection, record.folder.artifacts, run_ids), record.log("tidy"))
+
+
+def _tidy_own(config: RunConfig, record: RunRecord) -> None:
+    """Does that for the run that ends now; what fails here is done by the next run, or by `earthloop doctor`."""
+    from pipeline import metadata
+
+    try:
+        tidy(metadata.connection_config(config.metadata, record.folder.path), record, [record.run_id])
+    except Exception:
+        _logger.exception("what the stopped stages left could not be removed")
 
 
 def _run_aside(work: stage_process.Work, log: Path) -> None:
@@ -286,8 +320,11 @@ def main(arguments: list[str]) -> int:
     config = from_dict(request.config)
     run = LocalRun(record, config.local)
     state = run.run(lambda: load_stages(request, config, record))
+    if run.has_ended_by_force:
+        _tidy_own(config, record)
     record.finish(state, error=run.error or None, **outcome.of(record))
-    _write_report(record)
+    if state != "interrupted":  # the page of the run before stays the latest
+        _write_report(record)
     send({"event": "end", "state": state, "error": run.error})
     return EXIT_CODES[state]
 

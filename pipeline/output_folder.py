@@ -18,6 +18,8 @@ from typing import IO, Any
 
 from applications.errors import OutputError
 
+_FULL = ("No space left on device", "disk is full", "Disk quota exceeded")
+_NOT_WRITABLE = ("PermissionError", "PermissionDeniedError", "Read-only file system", "readonly database")
 MIN_FREE_MIB = 500  # a small run with its intermediate examples and model stays below this
 
 
@@ -132,6 +134,16 @@ def explain_os_error(error: OSError, path: pathlib.Path) -> OutputError:
             "Give another with --out DIR, or change its permissions."
         )
     return OutputError(f"cannot write to {path}: {os.strerror(error.errno or 0)}. Give another folder with --out DIR.")
+
+
+def disk_trouble(error: BaseException) -> str:
+    """Returns what to do about an error of the disk, whichever library raised it; "" where it is none."""
+    text = f"{type(error).__name__}: {error}"
+    if any(words in text for words in _FULL):
+        return "no space is left on the disk; free some and give the same command again"
+    if any(words in text for words in _NOT_WRITABLE):
+        return "a file or folder cannot be written; change its permissions or give another folder with --out DIR"
+    return ""
 
 
 class Lock:

@@ -6,6 +6,7 @@ in and finishes it. Files are replaced as a whole, so a reader never sees half o
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import json
 import os
@@ -329,6 +330,28 @@ def last_complete(folder: OutputFolder) -> dict[str, Any] | None:
     return next((record for record in records(folder) if record["state"] == "complete"), None)
 
 
+def close_dead(record: RunRecord) -> list[str]:
+    """Ends the records of earlier runs that say they are running; `record` is of the one that holds the folder now.
+
+    Returns:
+        ids of the runs since the last complete one: any of them may have left half-written results.
+    """
+    since: list[str] = []
+    for run_id in run_ids(record.folder):
+        if run_id == record.run_id:
+            continue
+        try:
+            earlier = RunRecord.open(record.folder.path, run_id)
+        except Unreadable:
+            continue
+        if earlier.data["state"] == "complete":
+            break
+        if earlier.data["state"] == "running":
+            earlier.finish("interrupted", error="the process was killed")
+        since.append(run_id)
+    return since
+
+
 def base_run(folder: OutputFolder, needed: Iterable[str]) -> str | None:
     """Returns the newest run that has the products of all `needed` stages, its own or its base's; or None."""
     wanted = set(needed)
@@ -353,7 +376,8 @@ def write_atomically(path: pathlib.Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # on a read-only disk even this fails, with the name nobody knows
+            temporary.unlink(missing_ok=True)
         raise explain_os_error(error, path) from error
 
 

@@ -28,7 +28,7 @@ PACKAGES = (
     "pipeline",
 )
 LOCK = "requirements/pipeline.lock"  # the versions a stage runs on are part of its code
-_TREE_SUFFIXES = {".py", ".j2", ".pbtxt", ".css"}
+_TREE_SUFFIXES = {".py", ".j2", ".pbtxt", ".css", ".md"}  # .md: the report shows the data card
 
 
 def digest_of(*modules: str, files: Iterable[str] = ()) -> str:
@@ -51,13 +51,18 @@ def digest_of(*modules: str, files: Iterable[str] = ()) -> str:
 
 
 def tree_digest() -> str:
-    """Digests every code, template and schema file of the project and its lock file: 16 hexadecimal digits."""
+    """Digests all code, templates, schemas and data cards of the project, and its lock file: 16 hexadecimal digits."""
     paths = [LOCK]
     for package in PACKAGES:
         for path in sorted((ROOT / package).rglob("*")):
             if path.suffix in _TREE_SUFFIXES and "__pycache__" not in path.parts:
                 paths.append(str(path.relative_to(ROOT)))
     return _digest_files(paths)
+
+
+def file_digest(path: str) -> str:
+    """Digests a file that a setting names, wherever it lies: 16 hexadecimal digits; "" for no name or no file."""
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path and Path(path).is_file() else ""
 
 
 def files_below(folder: str) -> list[str]:
@@ -93,7 +98,7 @@ def _digest_files(relative_paths: Iterable[str]) -> str:
 
 def _file_of(module: str) -> Path | None:
     """Finds a module's file, or None when it is not this project's."""
-    if module.split(".")[0] not in PACKAGES:
+    if module.split(".", maxsplit=1)[0] not in PACKAGES:
         return None
     path = ROOT.joinpath(*module.split("."))
     for candidate in (path / "__init__.py", path.with_suffix(".py")):

@@ -24,7 +24,9 @@ from typing import Any
 
 from applications.errors import EarthloopError
 from applications.progress import LOGGER_NAME
+from pipeline.output_folder import disk_trouble
 
+_LONGEST_TEXT = 600  # characters of a foreign error; the log has all of it
 _PR_SET_PDEATHSIG = 1
 
 Work = Callable[[], Mapping[str, Any]]
@@ -167,11 +169,14 @@ def is_expected(error: BaseException) -> bool:
 
 
 def error_text(error: BaseException) -> str:
-    """Returns the text for people: ours if one of our errors is behind it, else type and message."""
+    """Returns the text for people: ours if one of our errors is behind it, else type and message, cut where long."""
     ours = _ours(error)
     if ours is not None:
         return str(ours)
-    return f"{type(error).__name__}: {error}".strip()
+    text = f"{type(error).__name__}: {error}".strip()
+    text = text if len(text) <= _LONGEST_TEXT else f"{text[:_LONGEST_TEXT]}…"
+    trouble = disk_trouble(error)
+    return f"{trouble} ({text})" if trouble else text
 
 
 def _ours(error: BaseException | None) -> EarthloopError | None:

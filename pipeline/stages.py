@@ -33,7 +33,7 @@ from components.statistics import statistics_gen
 from components.validation import Validate
 from evaluation.report.collect import ARTIFACTS
 from pipeline.config import RunConfig, to_dict
-from pipeline.source_hash import digest_of, files_below
+from pipeline.source_hash import digest_of, file_digest, files_below
 from schemas import features
 
 
@@ -210,7 +210,7 @@ def serving_check(wiring: Wiring) -> BaseNode:
         examples=wiring.output("ingest", "examples"),
         model_run=wiring.output("train", "model_run"),
         application=wiring.application.name,
-        settings=wiring.settings("serving_check", "image"),
+        settings=wiring.settings("serving_check"),
         code_version=wiring.code("components.serving_check.component"),
     )
 
@@ -283,11 +283,13 @@ def _custom_config(wiring: Wiring, modules: tuple[str, ...], *sections: str) -> 
 
 
 def _training_inputs(wiring: Wiring, *sections: str) -> dict[str, Any]:
+    custom_config = _custom_config(wiring, (_trainer(wiring),), *sections)
+    custom_config["weights_digest"] = file_digest(wiring.config.train.weights)  # the setting is but a path
     return {
         "examples": wiring.output("ingest", "examples"),
         "transform_graph": wiring.output("transform", "transform_graph"),
         "schema": wiring.output("schema", "result"),
         "train_args": trainer_pb2.TrainArgs(splits=[features.TRAIN]),
         "eval_args": trainer_pb2.EvalArgs(splits=[features.VALIDATION]),
-        "custom_config": _custom_config(wiring, (_trainer(wiring),), *sections),
+        "custom_config": custom_config,
     }

@@ -9,19 +9,21 @@ from typing import Any
 from pipeline import config as configuration
 from pipeline.output_folder import OutputFolder
 from pipeline.run_record import RunRecord, records
-from pipeline.source_hash import tree_digest
+from pipeline.source_hash import file_digest, tree_digest
 
+_PAGE_STAGE = "report"
 _WITHOUT_EFFECT = ("local",)  # how the machine is used changes no result
 
 
 def fingerprint(config: configuration.RunConfig, data_digest: str) -> str:
-    """Digests all that a run's results depend on: configuration, data and code.
+    """Digests all that a run's results depend on: configuration, data, code and the weights it starts from.
 
     Returns:
         16 hexadecimal digits.
     """
     settings = {key: value for key, value in configuration.to_dict(config).items() if key not in _WITHOUT_EFFECT}
-    parts = {"config": settings, "data": data_digest, "code": tree_digest()}
+    weights = file_digest(config.train.weights)
+    parts = {"config": settings, "data": data_digest, "code": tree_digest(), "weights": weights}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -44,8 +46,10 @@ def missing_product(folder: OutputFolder, record: dict[str, Any]) -> str | None:
     """Returns the first product of a run that is gone or changed, or None.
 
     Looked at are the pushed version and the report (sizes), the folders of all artifacts, and whether a version
-    was pushed or removed since.
+    was pushed or removed since. A run that was killed between its stage `report` and its page has no page.
     """
+    if not record["report"] and any(stage["name"] == _PAGE_STAGE for stage in record["stages"]):
+        return "report.html"
     for path, size in record["products"].items():
         found = folder.path / path
         if not found.is_file() or found.stat().st_size != size:

@@ -15,7 +15,7 @@ import tensorflow_transform as tft
 from applications import discovery
 from applications.settings import TrainSettings, TuneSettings
 from schemas import features
-from serving import signatures
+from serving import learnt_from, signatures
 from trainer import fitting, strategies
 from trainer.input import Items, load_items
 from trainer.models.folding import folded
@@ -56,6 +56,7 @@ def run_fn(fn_args: FnArgs) -> None:
     if strategies.is_chief():
         _write_run(fn_args.model_run_dir, model, history, validation)
         signatures.export(folded(model), transform_output, classes, fn_args.serving_model_dir)
+        learnt_from.write(fn_args.serving_model_dir, (*train.sha256, *validation.sha256))
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from applications.errors import ConfigError, StageError
 from applications.settings import TrainSettings
-from trainer import models
+from trainer import models, strategies
 from trainer.callbacks import EpochHistory, ScalarLogs, StopOnNan
 from trainer.input import Items, evaluation_batches, training_batches
 from trainer.schedules import WarmUpCosine
@@ -102,6 +102,9 @@ def fit(model: keras.Model, train: Items, validation: Items, settings: TrainSett
         StageError: the loss is not finite.
     """
     classes = model.output_shape[-1]
+    batches = training_batches(train, classes, settings)
+    if model.distribute_strategy.num_replicas_in_sync > 1:
+        strategies.prepare_for_replicas(model, batches)
     record = EpochHistory(settings.epochs)
     patience = keras.callbacks.EarlyStopping(
         monitor="val_loss",
@@ -111,7 +114,7 @@ def fit(model: keras.Model, train: Items, validation: Items, settings: TrainSett
     )
     started = time.perf_counter()
     model.fit(
-        training_batches(train, classes, settings),
+        batches,
         steps_per_epoch=steps_per_epoch(len(train), settings),
         epochs=settings.epochs,
         validation_data=evaluation_batches(validation, classes, EVALUATION_BATCH),

@@ -60,7 +60,8 @@ def load_items(patterns: Sequence[str], transform_output: Any, split: str) -> It
         StageError: nothing in the split can be read.
     """
     batches = raw_batches(patterns, transform_output)
-    pixels, label_id, sha256, reasons = [], [], [], []
+    sha256: list[str] = []
+    pixels, label_id, reasons = [], [], []
     for batch in batches:
         is_readable = batch[features.REASON].numpy() == b""
         pixels.append(batch[features.PIXELS].numpy()[is_readable])

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import keras
 import tensorflow as tf
 
 from applications.errors import ConfigError, UnknownName
@@ -46,3 +49,29 @@ def is_chief() -> bool:
     return cluster.task_type == "chief" or (
         cluster.task_type == "worker" and cluster.task_id == 0 and "chief" not in cluster.cluster_spec().as_dict()
     )
+
+
+def prepare_for_replicas(model: keras.Model, batches: tf.data.Dataset) -> None:
+    """Works around what keeps Keras 3.15 from fitting a model on several replicas.
+
+    It would build the metrics from the mean of a batch over the replicas, and fails to take the mean of a tuple. And
+    with several workers it takes the mean of each metric along a first axis that metrics do not have.
+
+    Args:
+        model: compiled within the scope of a strategy of several replicas.
+        batches: what it will be fitted to.
+    """
+    blank = tf.nest.map_structure(lambda spec: tf.zeros([2, *spec.shape[1:]], spec.dtype), batches.element_spec)
+    with model.distribute_strategy.scope():
+        model._symbolic_build(data_batch=blank)
+    model._maybe_symbolic_build = lambda **_: None
+    if isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        model.train_step = _with_axis(model.train_step)
+        model.test_step = _with_axis(model.test_step)
+
+
+def _with_axis(step: Callable[..., dict[str, tf.Tensor]]) -> Callable[..., dict[str, tf.Tensor]]:
+    def stepped(data: object) -> dict[str, tf.Tensor]:
+        return {name: tf.reshape(value, [1]) for name, value in step(data).items()}
+
+    return stepped

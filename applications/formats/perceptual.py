@@ -14,7 +14,6 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-HASH_BITS = 64
 THUMBNAIL_PX = 8
 
 _FREQUENCIES = 12  # per axis, from which the lowest are taken

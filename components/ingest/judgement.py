@@ -10,7 +10,7 @@ from applications.errors import StageError
 from applications.settings import SplitSettings
 from schemas import features
 
-LOGGED_REFUSALS = 1000  # beyond so many the log only counts
+LOGGED_REFUSALS = 1000  # beyond so many the log only counts, where the quarantine keeps them all
 
 _log = logging.getLogger(__name__)
 
@@ -33,9 +33,9 @@ def check(
     """
     problem = _problem(summary, refused, split, classes)
     if problem:
-        _log_refused(refused, logging.ERROR)
+        _log_refused(refused, logging.ERROR, at_most=len(refused))
         raise StageError(problem)
-    _log_refused(refused, logging.WARNING)
+    _log_refused(refused, logging.WARNING, at_most=LOGGED_REFUSALS)
 
 
 def _problem(
@@ -76,7 +76,7 @@ def _empty_split(summary: dict[str, Any], split: SplitSettings) -> str:
 
 
 def _reasons(summary: dict[str, Any]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in list(summary["by_reason"].items())[:3])
+    return ", ".join(f"{count} {reason}" for reason, count in summary["by_reason"].items())
 
 
 def _example(refusal: dict[str, Any]) -> str:
@@ -88,8 +88,8 @@ def _enough(share: float) -> float:
     return min(1.0, (int(share * 100) + 1) / 100)
 
 
-def _log_refused(refused: Sequence[dict[str, Any]], level: int) -> None:
-    for refusal in refused[:LOGGED_REFUSALS]:
+def _log_refused(refused: Sequence[dict[str, Any]], level: int, *, at_most: int) -> None:
+    for refusal in refused[:at_most]:
         _log.log(level, "refused %s", _example(refusal))
-    if len(refused) > LOGGED_REFUSALS:
-        _log.log(level, "refused %d more", len(refused) - LOGGED_REFUSALS)
+    if len(refused) > at_most:
+        _log.log(level, "refused %d more", len(refused) - at_most)

@@ -227,7 +227,7 @@ def totals(run: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the sums over the stages of a run.
 
     Returns:
-        `wall_s` (from first start to last end), `cpu_s`, `energy_j`, `peak_memory_mib` (largest stage), `is_estimate`,
+        `wall_s`, `cpu_s` and `energy_j` summed over the stages, `peak_memory_mib` (largest stage), `is_estimate`,
         `sentence`; empty without stages that ran.
     """
     stages = [stage for stage in run.get("stages", []) if is_number(stage.get("wall_s"))]

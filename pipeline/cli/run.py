@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from applications import discovery
+from applications.errors import UsageError
 from applications.spec import Application
 from pipeline import config as configuration
 from pipeline import data_fingerprint, output_folder, preflight, run_record, runner_process, synthetic_sample, unchanged
@@ -71,6 +72,8 @@ def run_command(
     and nothing is pushed.
     """
     found = discovery.load(application)
+    if data == "":
+        raise UsageError('--data must name a folder or URI, got "". Leave --data out to run on synthetic data.')
     config = configuration.resolve(found, data=data or "", config_file=config_file, overrides=overrides)
     code = run(found, config, Asked(**asked))
     click.get_current_context().exit(code)

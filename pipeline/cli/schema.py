@@ -23,7 +23,9 @@ def schema_command() -> None:
 
 
 @schema_command.command(
-    "infer", epilog="\b\nExample:\n  earthloop schema infer satellite/landcover --data chips --out landcover.pbtxt"
+    "infer",
+    short_help="propose a schema from raw data",
+    epilog="\b\nExample:\n  earthloop schema infer satellite/landcover --data chips --out landcover.pbtxt",
 )
 @application_argument()
 @click.option("--data", metavar="PATH", required=True, help="Raw data: folder or URI.")

@@ -16,7 +16,7 @@ import pytest
 from applications.errors import DataError, OutputError, StageError
 from applications.formats import image_folder, image_folder_beam
 from applications.settings import SplitSettings
-from components.ingest import failures
+from components.ingest import failures, judgement
 from schemas import features
 
 Run = Callable[..., Any]
@@ -134,6 +134,23 @@ def test_too_many_bad_items_stop_the_run_and_every_one_is_in_the_log(
     assert "--set ingest.max_bad_share=0.09" in str(stop.value)
     assert [f"sand/bad{number}.png" in caplog.text for number in range(8)] == [True] * 8
     assert ingest(chips_folder, max_bad_share=0.09).summary["refused"] == 8
+
+
+def test_a_stopped_run_lists_every_refusal_however_many(caplog: pytest.LogCaptureFixture) -> None:
+    reasons = ["zero bytes"] * 1300 + ["truncated"] * 2 + ["unreadable", "wrong mode"]
+    refused = [{"origin": f"sand/{number}.png", "reason": why, "detail": "-"} for number, why in enumerate(reasons)]
+    summary = {
+        "items_read": 2000,
+        "accepted": 2000 - len(refused),
+        "refused": len(refused),
+        "bad_share": len(refused) / 2000,
+        "max_bad_share": 0.05,
+        "by_reason": Counter(reasons),
+    }
+    counted = "1300 zero bytes, 2 truncated, 1 unreadable, 1 wrong mode; for example"
+    with caplog.at_level(logging.ERROR), pytest.raises(StageError, match=counted):
+        judgement.check(summary, refused, SplitSettings(), ("sand",))
+    assert sum(message.startswith("refused sand/") for message in caplog.messages) == 1304
 
 
 def test_nothing_readable_is_said_before_any_limit(ingest: Run, tmp_path: Path, chips: Any) -> None:

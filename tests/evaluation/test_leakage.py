@@ -86,6 +86,12 @@ def test_the_sample_does_not_depend_on_the_order_of_the_data() -> None:
     assert len(picked) == 10
 
 
+def test_the_sample_takes_whole_groups() -> None:
+    groups = [f"scene {place // 5}" for place in range(200)]
+    picked = [groups[place] for place in leak_probe.sample(groups, 50)]
+    assert len(set(picked)) == 10
+
+
 def world(copies: int) -> tuple[list[str], list[str], list[str], np.ndarray]:
     """Scenes without any sign of their class, each seen so many times; scenes are the groups and lie in one split."""
     random = np.random.default_rng(2)

@@ -96,6 +96,20 @@ def test_worst_errors_are_the_surest_ones():
     assert len(errors) <= 24
 
 
+def test_a_baseline_is_not_compared_on_items_that_it_has_learnt_from():
+    learnt = np.arange(300) < 200
+    perfect = np.eye(3)[answers()[0]]
+    worse = np.where(learnt[:, None], perfect, answers(signal=1.0)[1])
+    card = scored(predictions(baseline_probabilities=worse, baseline_version="7", baseline_has_seen=learnt))
+    baseline = card["metrics"]["baseline"]
+    assert baseline["items"] == 100
+    assert baseline["metrics"]["accuracy"]["value"] < 0.8
+    difference = baseline["candidate"]["accuracy"]["value"] - baseline["metrics"]["accuracy"]["value"]
+    assert baseline["difference"]["accuracy"]["value"] == pytest.approx(difference)
+    sentence = next(check["sentence"] for check in card["verdict"]["checks"] if check["name"] == "baseline")
+    assert "(version 7) on the 100 of 300 test items that it has not learnt from (" in sentence
+
+
 def test_a_baseline_is_compared_on_the_same_items():
     worse = answers(signal=1.2)[1]
     card = scored(predictions(baseline_probabilities=worse, baseline_version="7"))
@@ -126,21 +140,23 @@ def test_an_empty_test_split_is_refused():
 
 def test_predictions_survive_their_file(tmp_path):
     path = str(tmp_path / table.FILE_NAME)
-    made = predictions(baseline_probabilities=answers(signal=1.0)[1], baseline_version="7")
+    learnt = np.arange(300) < 9
+    made = predictions(baseline_probabilities=answers(signal=1.0)[1], baseline_version="7", baseline_has_seen=learnt)
     table.write(made, path)
     read = table.read(path)
     np.testing.assert_allclose(read.probabilities, made.probabilities, atol=1e-7)
     np.testing.assert_allclose(read.baseline_probabilities, made.baseline_probabilities, atol=1e-7)
     assert (read.classes, read.baseline_version, read.groups) == (CLASSES, "7", made.groups)
     assert read.slices == made.slices
+    assert read.baseline_has_seen.tolist() == learnt.tolist()
 
 
 def test_the_file_has_the_columns_other_tools_read(tmp_path):
     pq = pytest.importorskip("pyarrow.parquet")
     table.write(predictions(), str(tmp_path / "p.parquet"))
     found = pq.read_table(str(tmp_path / "p.parquet"))
-    names = "origin sha256 group label_id label predicted_id probabilities baseline_probabilities band"
-    assert found.column_names == names.split()
+    names = "origin sha256 group label_id label predicted_id probabilities baseline_probabilities baseline_has_seen"
+    assert found.column_names == [*names.split(), "band"]
     assert found["baseline_probabilities"].null_count == 300
     assert [str(found.schema.field(name).type) for name in ("label_id", "predicted_id")] == ["int64", "int64"]
 

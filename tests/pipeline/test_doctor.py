@@ -128,3 +128,25 @@ def test_half_a_sample_is_removed_and_a_full_disk_is_told(folder, monkeypatch):
         ".data-incoming is half a synthetic sample.",
         "only 12 MiB are free on its disk; a run needs 500 MiB.",
     ]
+
+
+def test_artifacts_of_a_moved_folder_are_never_removed(folder, store, tmp_path):
+    kind = store.put_artifact_type(mlmd.ArtifactType(name="Examples"))
+    store.put_artifacts([mlmd.Artifact(type_id=kind, uri="/before/artifacts/ingest/x/1", state=mlmd.Artifact.LIVE)])
+    record = RunRecord.create(tmp_path, "ocean/foam", {"push": {}}, run_id="20260101T000000Z")
+    record.artifacts("ingest", {"x": ["artifacts/ingest/x/1"]})
+    record.finish("complete")
+    (folder.artifacts / "ingest/x/1").mkdir(parents=True)
+    [text] = texts(folder)
+    assert text.startswith("ML Metadata has 1 artifacts outside this folder, such as /before/artifacts/ingest/x/1")
+    fix_all(folder)
+    assert texts(folder) == []
+    assert (folder.artifacts / "ingest/x/1").is_dir()
+
+
+def test_a_folder_reached_through_a_link_is_the_same_folder(folder, store, tmp_path):
+    kept = add_artifact(store, folder, "ingest/examples/1")
+    link = tmp_path.with_name(f"{tmp_path.name}-link")
+    link.symlink_to(tmp_path)
+    assert texts(OutputFolder(link)) == []
+    assert kept.is_dir()

@@ -89,3 +89,25 @@ def test_sigterm_stops_the_running_stage_and_the_run_is_interrupted(record):
     assert state == "interrupted"
     assert stages["learn"]["state"] == "interrupted"
     assert time.monotonic() - started < 30
+
+
+def test_only_stages_that_could_not_clean_up_are_cleaned_up_after(record):
+    local = LocalRun(record, LocalSettings())
+    local.run(lambda: FakeStages(learn=refuse))
+    assert not local.has_ended_by_force
+    local.run(lambda: FakeStages(learn=lambda: os.kill(os.getpid(), signal.SIGKILL)))
+    assert local.has_ended_by_force
+
+
+def test_a_text_that_names_its_stage_is_not_given_the_name_twice(record):
+    def too_many_bad():
+        raise StageError("learn refused 6 of 9 items.")
+
+    assert run(record, learn=too_many_bad)[1] == "learn refused 6 of 9 items."
+
+
+def test_a_stop_during_the_import_does_not_wait_for_it(record):
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    started = time.monotonic()
+    assert LocalRun(record, LocalSettings()).run(lambda: time.sleep(60)) == "interrupted"
+    assert time.monotonic() - started < 10

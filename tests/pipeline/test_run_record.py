@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from applications.errors import UnknownName
+from applications.errors import OutputError, UnknownName
 from pipeline import run_record
 from pipeline.output_folder import OutputFolder
 from pipeline.run_record import RunRecord, Unreadable
@@ -123,3 +123,18 @@ def test_a_partial_run_builds_on_the_newest_run_that_has_what_it_needs(tmp_path)
         record.stage("train", state=train)
     assert run_record.base_run(folder, ["ingest", "train"]) == "3"
     assert run_record.base_run(folder, ["ingest", "bless"]) is None
+
+
+def test_dead_runs_are_ended_and_those_since_the_last_complete_one_listed(tmp_path):
+    ids = [f"2026010{day}T000000Z" for day in range(1, 6)]
+    runs = [RunRecord.create(tmp_path, "ocean/foam", CONFIG, run_id=run_id) for run_id in ids]
+    for run, state in zip(runs, ["failed", "complete", "failed"], strict=False):
+        run.finish(state)
+    assert run_record.close_dead(runs[4]) == [ids[3], ids[2]]
+    assert RunRecord.open(tmp_path, ids[3]).data["state"] == "interrupted"
+    assert RunRecord.open(tmp_path, ids[4]).data["state"] == "running"
+
+
+def test_a_write_that_fails_names_the_file_that_was_meant(tmp_path):
+    with pytest.raises(OutputError, match=r"cannot write to .*nowhere/page\.html: No such file"):
+        run_record.write_atomically(tmp_path / "nowhere" / "page.html", "x")

@@ -70,6 +70,21 @@ def test_tree_digest_sees_every_python_file(project):
     assert source_hash.tree_digest() != before
 
 
+def test_tree_digest_sees_a_data_card(project):
+    before = source_hash.tree_digest()
+    (project / "schemas/README.md").write_text("# Card")
+    assert source_hash.tree_digest() != before
+
+
+def test_a_named_file_is_digested_by_its_content_wherever_it_lies(tmp_path):
+    for folder, content in (("a", b"1"), ("b", b"1"), ("c", b"2")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "start.weights.h5").write_bytes(content)
+    first, same, other = (source_hash.file_digest(str(tmp_path / folder / "start.weights.h5")) for folder in "abc")
+    assert first == same != other
+    assert source_hash.file_digest("") == source_hash.file_digest(str(tmp_path / "none")) == ""
+
+
 def test_relative_imports_are_followed(project):
     (project / "trainer/fit.py").write_text("from . import models\nfrom .unrelated import X\n")
     assert source_hash.closure(["trainer.fit"]) == ["trainer", "trainer.fit", "trainer.models", "trainer.unrelated"]

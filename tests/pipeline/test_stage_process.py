@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import time
@@ -78,3 +79,20 @@ def test_usage_tells_processor_time_and_memory(tmp_path):
 @pytest.mark.parametrize(("error", "text"), [(StageError("stop"), "stop"), (KeyError("a"), "KeyError: 'a'")])
 def test_error_text_is_for_people(error, text):
     assert stage_process.error_text(error) == text
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "no space is left on the disk; free some"),
+        (RuntimeError("query: database or disk is full"), "no space is left on the disk; free some"),
+        (PermissionError(errno.EACCES, "Permission denied", "/o/x"), "a file or folder cannot be written; change"),
+    ],
+)
+def test_trouble_with_the_disk_says_what_to_do(error, words):
+    assert stage_process.error_text(error).startswith(words)
+    assert str(error) in stage_process.error_text(error)
+
+
+def test_a_long_foreign_text_is_cut():
+    assert len(stage_process.error_text(ValueError("x" * 5000))) < 700

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from applications import discovery
 from applications.errors import ConfigError
+from serving import learnt_from
 from trainer import classification
 
 
@@ -66,6 +67,13 @@ def test_history_has_the_agreed_keys(trained) -> None:
 
 def test_weights_for_a_later_start_are_kept(trained) -> None:
     assert pathlib.Path(trained.model_run_dir, "network.weights.h5").is_file()
+
+
+def test_the_model_says_which_items_it_has_learnt_from(trained) -> None:
+    known = learnt_from.read(pathlib.Path(trained.serving_model_dir))
+    stopped_by = json.loads(pathlib.Path(trained.model_run_dir, "trainer_predictions.json").read_text())["sha256"]
+    assert len(known) == 96 + 48
+    assert {digest[:16] for digest in stopped_by} <= known
 
 
 def test_tuned_values_stand_over_configured_ones(fn_args) -> None:

@@ -73,6 +73,33 @@ def test_a_baseline_answers_about_the_same_items(run, weak_landcover_model):
     assert theirs < ours - 0.1
 
 
+def learnt_from_the_first(count, model, folder):
+    """A copy of a model that says it learnt from the first test items; what a digest is cut to must tell them apart."""
+    shutil.copytree(model, folder)
+    listed = "".join(f"{item:016x}\n" for item in range(count))
+    (folder / "Format-Serving" / "assets.extra").mkdir(exist_ok=True)
+    (folder / "Format-Serving" / "assets.extra" / "learnt_from.txt").write_text(listed)
+    return folder
+
+
+def test_test_items_that_a_baseline_has_learnt_from_are_marked_with_their_groups(run, weak_landcover_model, tmp_path):
+    found = run(learnt_from_the_first(3, weak_landcover_model, tmp_path / "earlier"))
+    seen = {origin for origin, is_seen in zip(found.origins, found.baseline_has_seen, strict=True) if is_seen}
+    assert {int(origin.split("/")[1].removesuffix(".jpg")) for origin in seen} == {0, 1, 2, 3}
+
+
+def test_a_baseline_that_says_nothing_of_what_it_learnt_from_marks_nothing(run, weak_landcover_model):
+    assert run(weak_landcover_model).baseline_has_seen is None
+
+
+def test_a_baseline_that_has_learnt_from_every_test_item_is_noted_and_not_compared(run, weak_landcover_model, tmp_path):
+    found = run(learnt_from_the_first(200, weak_landcover_model, tmp_path / "earlier"))
+    assert found.baseline_probabilities is None
+    assert found.baseline_note == (
+        "the earlier model (version 3) has learnt from all of today's test items, so the two are not compared"
+    )
+
+
 def test_a_baseline_of_other_classes_is_noted_and_not_asked(run, foreign_model, tmp_path):
     folder = shutil.copytree(foreign_model, tmp_path / "foreign")
     contents = {

@@ -221,3 +221,12 @@ def test_an_unchanged_run_takes_about_a_second_at_most(run, chips, project):
     assert done.stdout.startswith("Nothing changed")
     assert not [name for name in ("tensorflow", "tfx", "apache_beam") if f"| {name}\n" in done.stderr]
     assert min(taken) < 1.5
+
+
+def test_an_empty_data_path_is_not_taken_for_none(earthloop, fake):
+    code, text = earthloop("run", APP, "--data", "", "--out", "o")
+    assert (code, text) == (
+        2,
+        'Error: --data must name a folder or URI, got "". Leave --data out to run on synthetic data.\n',
+    )
+    assert not pathlib.Path("o").exists()

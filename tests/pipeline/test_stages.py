@@ -1,0 +1,77 @@
+"""The wiring of the real stages, compiled but not run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+pytest.importorskip("tfx")
+
+from applications import discovery
+from evaluation.report import diagrams
+from pipeline import build
+from pipeline import config as configuration
+from pipeline.scheduler import ancestors
+from pipeline.stage_names import STAGES
+from pipeline.stages import Placement
+
+APPLICATION = discovery.load("satellite/landcover")
+PLACEMENT = Placement(
+    artifacts="artifacts",
+    destination="serving",
+    data_fingerprint="d",
+    baseline_state="b",
+    pushed_state="p",
+    made_from="m",
+)
+
+
+def pipeline(*overrides):
+    config = configuration.resolve(APPLICATION, data="chips", overrides=overrides)
+    return build.create_pipeline(APPLICATION, config, PLACEMENT)
+
+
+def upstream(made):
+    return {node.id: [up.id for up in node.upstream_nodes] for node in made.components}
+
+
+def properties(made, stage):
+    return next(node for node in made.components if node.id == stage).exec_properties
+
+
+@pytest.mark.parametrize("tune", ["false", "true"])
+def test_the_picture_in_the_report_shows_what_each_stage_waits_for(tune):
+    real = upstream(pipeline(f"tune.enabled={tune}"))
+    drawn = {name: [start for start, end in diagrams.arrows(real) if end == name] for name in real}
+    assert {name: ancestors(drawn, name) for name in drawn} == {name: ancestors(real, name) for name in real}
+
+
+def test_every_stage_has_the_name_that_the_command_line_knows():
+    assert sorted(upstream(pipeline("tune.enabled=true"))) == sorted(STAGES)
+
+
+def test_every_stage_of_ours_says_which_code_is_behind_it():
+    made = pipeline("tune.enabled=true")
+    for stage in set(upstream(made)) - {"schema", "statistics"}:
+        found = properties(made, stage)
+        version = found.get("code_version") or json.loads(found["custom_config"])["code_version"]
+        assert len(version) == 16, stage
+
+
+def test_other_starting_weights_under_the_same_name_train_anew(tmp_path):
+    start = tmp_path / "start.weights.h5"
+    configs = []
+    for content in (b"1", b"2"):
+        start.write_bytes(content)
+        configs.append(properties(pipeline(f"train.weights={start}"), "train")["custom_config"])
+    assert configs[0] != configs[1]
+
+
+def test_only_the_baseline_and_the_push_notice_a_pushed_version():
+    later = dataclasses.replace(PLACEMENT, baseline_state="other", pushed_state="other")
+    config = configuration.resolve(APPLICATION, data="chips")
+    before, after = (build.create_pipeline(APPLICATION, config, placement) for placement in (PLACEMENT, later))
+    changed = {node.id for node in before.components if properties(after, node.id) != properties(before, node.id)}
+    assert changed == {"baseline", "push"}
