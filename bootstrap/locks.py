@@ -20,7 +20,7 @@ from bootstrap.tools import NotReached, Tools, network
 NAMES = ("bootstrap", "pipeline", "serving", "develop")  # in order: the later ones follow pipeline.lock
 OVERRIDES = "overrides.in"
 OPTIONS = (
-    *"--universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header".split(),
+    *("--universal", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url", "--no-header"),
     *("--override", OVERRIDES),
 )
 _INPUTS = "# inputs: sha256:"

@@ -200,9 +200,11 @@ def _refine(feature: schema_pb2.Feature, application: Application) -> None:
         feature.string_domain.value.extend(application.classes)
     if feature.name == features.LABEL_ID:
         feature.int_domain.min, feature.int_domain.max = 0, len(application.classes) - 1
+        feature.int_domain.is_categorical = True
     if feature.name in (features.HEIGHT_PX, features.WIDTH_PX):
         feature.int_domain.min = 1
     if feature.name in (features.BRIGHTNESS, features.CONTRAST):
+        feature.float_domain.disallow_nan = feature.float_domain.disallow_inf = True
         feature.float_domain.min = 0.0
         feature.float_domain.max = 1.0 if feature.name == features.BRIGHTNESS else 0.5
     if feature.name == features.BRIGHTNESS_BAND:

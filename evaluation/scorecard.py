@@ -87,7 +87,7 @@ def _against_baseline(predictions: Predictions, answers: Answers, evaluate: Eval
     )  # the same groups and draws
     return {
         "version": predictions.baseline_version,
-        "items": int(fresh.sum()),
+        "compared_items": int(fresh.sum()),
         "metrics": scores.metric_intervals(earlier, again, evaluate.confidence),
         "candidate": scores.metric_intervals(ours, drawn, evaluate.confidence),
         "difference": scores.metric_differences((ours, drawn), (earlier, again), evaluate.confidence),
@@ -105,7 +105,7 @@ def _evidence(
         recalls={each["label"]: each["recall"] for each in metrics["per_class"]},
         calibration_error=metrics["calibration"]["expected_calibration_error"],
         difference=metrics["baseline"]["difference"][rules.metric] if metrics["baseline"] else None,
-        compared_items=metrics["baseline"]["items"] if metrics["baseline"] else None,
+        compared_items=metrics["baseline"]["compared_items"] if metrics["baseline"] else None,
         baseline_version=predictions.baseline_version,
         baseline_note=predictions.baseline_note,
         argmax_accuracy=float(np.mean(best == predictions.label_ids)),

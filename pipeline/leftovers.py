@@ -9,6 +9,8 @@ from pathlib import Path
 from ml_metadata.metadata_store import MetadataStore
 from ml_metadata.proto import metadata_store_pb2
 
+from pipeline.metadata import open_store
+
 RUNNING = (metadata_store_pb2.Execution.NEW, metadata_store_pb2.Execution.RUNNING)
 _RUN_CONTEXT, _NODE_CONTEXT = "pipeline_run", "node"  # context types of TFX
 
@@ -24,7 +26,7 @@ def tidy(connection: metadata_store_pb2.ConnectionConfig, artifacts: Path, run_i
     Returns:
         `{"executions": number of those marked}`.
     """
-    store = MetadataStore(connection)
+    store = open_store(connection)
     count = 0
     for run_id in run_ids:
         context = store.get_context_by_type_and_name(_RUN_CONTEXT, run_id)

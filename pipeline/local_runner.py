@@ -264,7 +264,9 @@ def load_stages(request: Request, config: RunConfig, record: RunRecord) -> Stage
     pipeline = build.create_pipeline(application, config, placement)
     pipeline.enable_cache = not request.fresh
     connection = metadata.connection_config(config.metadata, Path(request.out))
-    tidy(connection, record, run_record.close_dead(record))
+    earlier = run_record.close_dead(record)
+    if earlier or config.metadata.backend != "sqlite":  # of a server it is found out here whether it lets us in
+        tidy(connection, record, earlier)
     nodes = tfx_nodes.compile_nodes(pipeline, connection, request.run_id)
     if request.to_stage:
         nodes = nodes.up_to(request.to_stage)
@@ -278,8 +280,7 @@ def tidy(connection: Any, record: RunRecord, run_ids: Sequence[str]) -> None:
     """Puts right what runs that are over left behind; none of them goes on while this one holds the folder."""
     from pipeline import leftovers
 
-    if run_ids:
-        _run_aside(functools.partial(leftovers.tidy, connection, record.folder.artifacts, run_ids), record.log("tidy"))
+    _run_aside(functools.partial(leftovers.tidy, connection, record.folder.artifacts, run_ids), record.log("tidy"))
 
 
 def _tidy_own(config: RunConfig, record: RunRecord) -> None:

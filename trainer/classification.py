@@ -50,7 +50,7 @@ def run_fn(fn_args: FnArgs) -> None:
     train, validation = _load_splits(fn_args, transform_output, classes)
     steps = settings.epochs * fitting.steps_per_epoch(len(train), settings)
     with strategy.scope():
-        model = fitting.compiled(train.pixels.shape[1:], len(classes), steps, settings)
+        model = fitting.compiled(tuple(train.pixels.shape[1:]), len(classes), steps, settings)
     history = fitting.fit(model, train, validation, settings, f"{fn_args.model_run_dir}/logs")
     _logger.info("best epoch %d of %d, %.0f s", history.best_epoch, settings.epochs, history.train_seconds)
     if strategies.is_chief():

@@ -132,7 +132,7 @@ def fit(model: keras.Model, train: Items, validation: Items, settings: TrainSett
     )
 
 
-def probabilities(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
+def probabilities(model: keras.Model, pixels: tf.Tensor | np.ndarray) -> np.ndarray:
     """Returns the network's answers.
 
     Args:
@@ -148,7 +148,9 @@ def probabilities(model: keras.Model, pixels: np.ndarray) -> np.ndarray:
         return tf.nn.softmax(model(tf.cast(images, tf.float32), training=False))
 
     starts = range(0, len(pixels), EVALUATION_BATCH)
-    answers: list[Any] = [answer(tf.constant(pixels[start : start + EVALUATION_BATCH])).numpy() for start in starts]
+    answers: list[Any] = [
+        answer(tf.convert_to_tensor(pixels[start : start + EVALUATION_BATCH])).numpy() for start in starts
+    ]
     return np.concatenate(answers)
 
 

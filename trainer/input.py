@@ -21,7 +21,6 @@ from schemas import features
 from trainer.augment import augment, crop
 
 READ_BATCH = 64  # images decoded at once
-ALIGNMENT_BYTES = 64  # TensorFlow uses an array without copying it only if it starts at a multiple of this
 
 _logger = logging.getLogger(__name__)
 
@@ -31,12 +30,12 @@ class Items:
     """One split in memory.
 
     Attributes:
-        pixels: uint8 `[items, height, width, 3]`.
+        pixels: uint8 `[items, height, width, 3]`; an array is copied by every data set made of it, a tensor is not.
         label_id: int64 `[items]`, place of the class.
         sha256: hexadecimal digits of each file's digest, in the same order.
     """
 
-    pixels: np.ndarray
+    pixels: tf.Tensor | np.ndarray
     label_id: np.ndarray
     sha256: tuple[str, ...]
 
@@ -64,7 +63,7 @@ def load_items(patterns: Sequence[str], transform_output: Any, split: str) -> It
     pixels, label_id, reasons = [], [], []
     for batch in batches:
         is_readable = batch[features.REASON].numpy() == b""
-        pixels.append(batch[features.PIXELS].numpy()[is_readable])
+        pixels.append(tf.boolean_mask(batch[features.PIXELS], is_readable))
         label_id.append(batch[features.LABEL_ID].numpy()[is_readable])
         sha256.extend(digest.decode() for digest in batch[features.SHA256].numpy()[is_readable])
         reasons.extend(batch[features.REASON].numpy()[~is_readable])
@@ -75,7 +74,7 @@ def load_items(patterns: Sequence[str], transform_output: Any, split: str) -> It
             f"the {split} split must hold at least one readable image, got none in {', '.join(patterns)}. "
             "Look into the quarantine of the ingest stage, or give the run more data."
         )
-    items = Items(pixels=_joined(pixels), label_id=np.concatenate(label_id), sha256=tuple(sha256))
+    items = Items(pixels=tf.concat(pixels, axis=0), label_id=np.concatenate(label_id), sha256=tuple(sha256))
     progress.report("note", text=f"{len(items)} images in the {split} split")
     return items
 
@@ -124,7 +123,7 @@ def training_batches(items: Items, classes: int, settings: TrainSettings) -> tf.
         and weight `[batch]`.
     """
     size = min(settings.batch_size, len(items))
-    pixels, label_id = _as_tensor(items.pixels), tf.constant(items.label_id)
+    pixels, label_id = tf.convert_to_tensor(items.pixels), tf.constant(items.label_id)
     weights = tf.constant(class_weights(items.label_id, classes) if settings.class_weights else np.ones(classes, "f4"))
 
     def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -139,7 +138,7 @@ def training_batches(items: Items, classes: int, settings: TrainSettings) -> tf.
 
 def evaluation_batches(items: Items, classes: int, batch_size: int) -> tf.data.Dataset:
     """Returns every item once, in order, unchanged: float32 `[batch, height, width, 3]`, one-hot `[batch, classes]`."""
-    pixels, label_id = _as_tensor(items.pixels), tf.constant(items.label_id)
+    pixels, label_id = tf.convert_to_tensor(items.pixels), tf.constant(items.label_id)
 
     def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.cast(tf.gather(pixels, index), tf.float32), tf.one_hot(tf.gather(label_id, index), classes)
@@ -160,25 +159,3 @@ def class_weights(label_id: np.ndarray, classes: int) -> np.ndarray:
     counts = np.bincount(label_id, minlength=classes)
     present = np.maximum(1, np.count_nonzero(counts))
     return np.where(counts > 0, counts.sum() / (present * np.maximum(counts, 1)), 0).astype(np.float32)
-
-
-def _as_tensor(pixels: np.ndarray) -> tf.Tensor:
-    """Gives TensorFlow the array itself where its place in memory allows it; batches gather from it by index."""
-    if pixels.ctypes.data % ALIGNMENT_BYTES:  # TensorFlow would abort the process
-        return tf.constant(pixels)
-    return tf.experimental.dlpack.from_dlpack(pixels.__dlpack__())
-
-
-def _joined(parts: list[np.ndarray]) -> np.ndarray:
-    """Joins batches into one array, freeing each on the way, so that the peak is little more than the result."""
-    shape = (sum(len(part) for part in parts), *parts[0].shape[1:])
-    memory = np.empty(int(np.prod(shape)) + ALIGNMENT_BYTES, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT_BYTES
-    joined = memory[start : start + int(np.prod(shape))].reshape(shape)
-    start = 0
-    parts.reverse()
-    while parts:
-        part = parts.pop()
-        joined[start : start + len(part)] = part
-        start += len(part)
-    return joined

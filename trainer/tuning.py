@@ -57,7 +57,7 @@ def search(train: Items, classes: int, settings: TrainSettings, tune: TuneSettin
     steps = settings.epochs * fitting.steps_per_epoch(len(train), settings)
 
     def build(parameters: keras_tuner.HyperParameters) -> keras.Model:
-        return fitting.compiled(train.pixels.shape[1:], classes, steps, proposed(parameters, settings))
+        return fitting.compiled(tuple(train.pixels.shape[1:]), classes, steps, proposed(parameters, settings))
 
     objective = keras_tuner.Objective("val_accuracy", direction="max")
     oracle = ConfiguredFirst(objective, max_trials=tune.trials, seed=settings.seed)

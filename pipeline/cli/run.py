@@ -16,7 +16,16 @@ from applications import discovery
 from applications.errors import UsageError
 from applications.spec import Application
 from pipeline import config as configuration
-from pipeline import data_fingerprint, output_folder, preflight, run_record, runner_process, synthetic_sample, unchanged
+from pipeline import (
+    data_fingerprint,
+    metadata,
+    output_folder,
+    preflight,
+    run_record,
+    runner_process,
+    synthetic_sample,
+    unchanged,
+)
 from pipeline.cli import summary
 from pipeline.cli.options import DEBUG, application_argument, debug_option, out_option, shown
 from pipeline.output_folder import Lock, OutputFolder
@@ -82,6 +91,7 @@ def run_command(
 def run(application: Application, config: configuration.RunConfig, asked: Asked) -> int:
     """Does one run; returns the exit code."""
     preflight.check_stages(config, asked.from_stage, asked.to_stage)
+    metadata.check(config.metadata)
     items = None
     if config.data:
         config = _with_full_path(config)

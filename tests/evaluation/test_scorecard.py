@@ -102,7 +102,7 @@ def test_a_baseline_is_not_compared_on_items_that_it_has_learnt_from():
     worse = np.where(learnt[:, None], perfect, answers(signal=1.0)[1])
     card = scored(predictions(baseline_probabilities=worse, baseline_version="7", baseline_has_seen=learnt))
     baseline = card["metrics"]["baseline"]
-    assert baseline["items"] == 100
+    assert baseline["compared_items"] == 100
     assert baseline["metrics"]["accuracy"]["value"] < 0.8
     difference = baseline["candidate"]["accuracy"]["value"] - baseline["metrics"]["accuracy"]["value"]
     assert baseline["difference"]["accuracy"]["value"] == pytest.approx(difference)

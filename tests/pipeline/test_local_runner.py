@@ -83,9 +83,9 @@ def test_a_stage_killed_from_outside_is_told_as_such(record):
 
 
 def test_sigterm_stops_the_running_stage_and_the_run_is_interrupted(record):
-    threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    runner = os.getpid()
     started = time.monotonic()
-    state, _, stages = run(record, learn=lambda: time.sleep(60))
+    state, _, stages = run(record, learn=lambda: (os.kill(runner, signal.SIGTERM), time.sleep(60)))
     assert state == "interrupted"
     assert stages["learn"]["state"] == "interrupted"
     assert time.monotonic() - started < 30

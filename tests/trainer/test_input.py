@@ -11,7 +11,7 @@ import tensorflow_transform as tft
 
 from applications.errors import StageError
 from schemas import features
-from trainer.input import Items, class_weights, evaluation_batches, load_items, training_batches
+from trainer.input import class_weights, evaluation_batches, load_items, training_batches
 
 
 def test_records_come_back_as_they_were_written(tmp_path, toy, write_records, transform_graph) -> None:
@@ -73,10 +73,3 @@ def test_class_weights_average_to_one_over_the_items() -> None:
     weights = class_weights(label_id, 4)
     assert weights[label_id].mean() == pytest.approx(1)
     assert weights.tolist() == pytest.approx([10 / 18, 10 / 9, 0, 10 / 3])
-
-
-def test_arrays_anywhere_in_memory_can_be_used(quick) -> None:
-    memory = np.zeros(12 * 12 * 3 * 8 + 1, np.uint8)
-    pixels = memory[1:].reshape(8, 12, 12, 3)  # starts at an odd address
-    items = Items(pixels=pixels, label_id=np.arange(8) % 2, sha256=("",) * 8)
-    assert next(iter(training_batches(items, 2, quick)))[0].shape == (8, 12, 12, 3)

@@ -207,6 +207,21 @@ def test_parts_with_gaps_are_drawn_without_them(report: dict[str, Any]) -> None:
     assert "nan" not in re.sub(r"data:image[^\"]*", "", text).lower().replace("unanswered", "")
 
 
+def test_a_comparison_on_part_of_the_test_items_says_so(report: dict[str, Any]) -> None:
+    baseline = report["metrics"]["baseline"]
+    baseline["compared_items"] = report["metrics"]["items"] - 14
+    baseline["candidate"] = {name: {"value": 0.4321, "low": 0.4, "high": 0.5} for name in baseline["difference"]}
+    text = section_of(page.render(report), "baseline")
+    assert "The other 14 test items are left out: the earlier version has learnt from them" in text
+    assert text.count("0.432") == len(baseline["difference"])
+
+
+def test_a_baseline_that_was_not_compared_comes_with_the_reason(report: dict[str, Any]) -> None:
+    report["metrics"]["baseline"] = None
+    report["metrics"]["baseline_note"] = "the earlier model (version 3) knows other classes"
+    assert "The earlier model (version 3) knows other classes." in section_of(page.render(report), "baseline")
+
+
 def test_rendering_imports_neither_tensorflow_nor_a_plotting_library() -> None:
     code = (
         "import sys; from evaluation.report import page, collect; page.render({});"

@@ -10,6 +10,7 @@ import sys
 import click
 import pytest
 
+from applications import discovery
 from pipeline.cli import main as entry
 from pipeline.cli.main import COMMANDS, cli
 
@@ -106,7 +107,7 @@ def test_list_and_describe_show_every_application_and_setting(earthloop):
     code, text = earthloop("describe", "satellite/landcover")
     assert code == 0
     assert "AnnualCrop, Forest" in text
-    assert "  learning_rate: 0.002" in text
+    assert f"  learning_rate: {discovery.load('satellite/landcover').train.learning_rate}" in text
     assert "Next: earthloop run satellite/landcover" in text
 
 
