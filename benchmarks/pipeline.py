@@ -19,7 +19,10 @@ from pathlib import Path
 from typing import Any
 
 APPLICATION = "satellite/landcover"
-SPLIT_FOLDERS = {"train": "Split-train", "eval": "Split-test"}  # what the tutorials' chain calls them: what we call them
+SPLIT_FOLDERS = {
+    "train": "Split-train",
+    "eval": "Split-test",
+}  # what the tutorials' chain calls them: what we call them
 TARGETS = {"chain": 0.45, "rerun": 0.05, "stage time": 10.5, "stage memory": 1.2}
 SMALL, LARGE = 1_000, 10_000  # chips
 
@@ -40,7 +43,9 @@ def run(arguments: list[str], log: Path) -> Timed:
     """
     started = time.monotonic()
     with log.open("w", encoding="utf-8") as file:
-        process = subprocess.Popen(arguments, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"})
+        process = subprocess.Popen(
+            arguments, stdout=file, stderr=subprocess.STDOUT, env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+        )
         _, status, account = os.wait4(process.pid, 0)
     if os.waitstatus_to_exitcode(status):
         raise SystemExit(f"{' '.join(arguments)} failed; see {log}")
@@ -65,7 +70,12 @@ def newest_record(out: Path) -> dict[str, Any]:
 def compare(data: Path, work: Path, epochs: int) -> dict[str, Any]:
     """Times our chain, its unchanged rerun, and the tutorials' chain on the same examples and steps."""
     out = work / "ours"
-    settings = (f"train.epochs={epochs}", f"train.patience={epochs}", "blessing.at_least=0.0", "blessing.worst_class_at_least=0.0")
+    settings = (
+        f"train.epochs={epochs}",
+        f"train.patience={epochs}",
+        "blessing.at_least=0.0",
+        "blessing.worst_class_at_least=0.0",
+    )
     first = ours(data, out, work / "ours.log", *settings)
     again = ours(data, out, work / "rerun.log", *settings)
     record = newest_record(out)
@@ -73,10 +83,20 @@ def compare(data: Path, work: Path, epochs: int) -> dict[str, Any]:
     records = work / "records"
     for theirs, folder in SPLIT_FOLDERS.items():
         shutil.copytree(examples / folder, records / theirs)
-    train_items = json.loads((out / record["artifacts"]["split-audit"]["audit"][0] / "audit.json").read_text())["splits"]["train"]["items"]
+    train_items = json.loads((out / record["artifacts"]["split-audit"]["audit"][0] / "audit.json").read_text())[
+        "splits"
+    ]["train"]["items"]
     batch = record["config"]["train"]["batch_size"]
     steps = epochs * -(-train_items // batch)
-    command = [sys.executable, "-m", "benchmarks.vanilla_chain", str(records), str(work / "vanilla"), str(steps), str(batch)]
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.vanilla_chain",
+        str(records),
+        str(work / "vanilla"),
+        str(steps),
+        str(batch),
+    ]
     vanilla = run(command, work / "vanilla.log")
     return {
         "steps": steps,
@@ -94,9 +114,24 @@ def growth(work: Path) -> dict[str, Any]:
     stages = {}
     for items in (SMALL, LARGE):
         data, out = work / f"chips-{items}", work / f"growth-{items}"
-        synthesize = [sys.executable, "-m", "pipeline.cli.main", "synthesize", APPLICATION, "--out", str(data), "--items", str(items)]
+        synthesize = [
+            sys.executable,
+            "-m",
+            "pipeline.cli.main",
+            "synthesize",
+            APPLICATION,
+            "--out",
+            str(data),
+            "--items",
+            str(items),
+        ]
         run(synthesize, work / f"synthesize-{items}.log")
-        settings = ("train.epochs=1", "local.stages_at_once=1", "blessing.at_least=0.0", "blessing.worst_class_at_least=0.0")
+        settings = (
+            "train.epochs=1",
+            "local.stages_at_once=1",
+            "blessing.at_least=0.0",
+            "blessing.worst_class_at_least=0.0",
+        )
         ours(data, out, work / f"growth-{items}.log", *settings)
         stages[items] = {stage["name"]: stage for stage in newest_record(out)["stages"]}
     return {
@@ -117,15 +152,21 @@ def show_comparison(found: dict[str, Any]) -> None:
     """Prints the comparison against its targets."""
     print(f"same examples, same network, {found['steps']} steps each")
     print(f"  tutorials' chain {found['vanilla_s']:8.1f} s")
-    print(f"  ours             {found['ours_s']:8.1f} s   ratio {found['chain']:.2f} (target at most {TARGETS['chain']})")
-    print(f"  unchanged rerun  {found['rerun_s']:8.2f} s   ratio {found['rerun']:.3f} (target at most {TARGETS['rerun']})")
+    print(
+        f"  ours             {found['ours_s']:8.1f} s   ratio {found['chain']:.2f} (target at most {TARGETS['chain']})"
+    )
+    print(
+        f"  unchanged rerun  {found['rerun_s']:8.2f} s   ratio {found['rerun']:.3f} (target at most {TARGETS['rerun']})"
+    )
     for stage, seconds in found["ours_stages_s"].items():
         print(f"    {stage:<14}{seconds if seconds is not None else 0:8.1f} s")
 
 
 def show_growth(found: dict[str, Any]) -> None:
     """Prints each stage's growth against the targets."""
-    print(f"from {SMALL} to {LARGE} chips, one stage at a time (targets: time ×{TARGETS['stage time']}, memory ×{TARGETS['stage memory']})")
+    print(
+        f"from {SMALL} to {LARGE} chips, one stage at a time (targets: time ×{TARGETS['stage time']}, memory ×{TARGETS['stage memory']})"
+    )
     for name, stage in found.items():
         fits = stage["time"] <= TARGETS["stage time"] and stage["memory"] <= TARGETS["stage memory"]
         print(

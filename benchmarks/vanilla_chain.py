@@ -23,7 +23,7 @@ from tfx_bsl.public import tfxio
 from applications import discovery
 from schemas import features
 from trainer import models
-from trainer.augment import augment
+from trainer.augment import augment, crop
 
 APPLICATION = "satellite/landcover"
 _FLOATS = "image_floats"
@@ -73,12 +73,15 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
     classes = len(application.classes)
 
     def prepared(inputs: dict[str, tf.Tensor], label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images = augment(tf.cast(tf.ensure_shape(inputs[_FLOATS], [None, _SIDE_PX, _SIDE_PX, 3]), tf.uint8), settings.augment)
+        pixels = tf.cast(tf.ensure_shape(inputs[_FLOATS], [None, _SIDE_PX, _SIDE_PX, 3]), tf.uint8)
+        images = augment(crop(pixels, settings.crop), settings.augment)
         return tf.cast(images, tf.float32), tf.one_hot(tf.reshape(label, [-1]), classes)
 
     model = models.build((_SIDE_PX, _SIDE_PX, 3), classes, settings)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing)
-    model.compile(keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay), loss, metrics=["accuracy"])
+    model.compile(
+        keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay), loss, metrics=["accuracy"]
+    )
     model.fit(batches.map(prepared), steps_per_epoch=fn_args.train_steps, epochs=1, verbose=2)
     exported = Exported(model, transform_output)
     tf.saved_model.save(exported, fn_args.serving_model_dir, signatures={"serving_default": exported.serve})

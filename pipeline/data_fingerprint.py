@@ -51,11 +51,16 @@ def _local_entries(path: str) -> Iterator[tuple[str, int, int]]:
     """Yields files in order of their path, folder by folder."""
     if os.path.isfile(path):
         status = os.stat(path)
-        yield os.path.basename(path), status.st_size, status.st_mtime_ns
+        yield os.path.basename(path), status.st_size, _changed_ns(status)
     elif os.path.isdir(path):
         yield from _folder_entries(path, "", ())
     else:
         raise DataPathError(f"the data path must exist, but there is no {path!r}. Check --data.")
+
+
+def _changed_ns(status: os.stat_result) -> int:
+    """Returns when a file last changed; its times can be set back by hand, the inode's own cannot."""
+    return max(status.st_mtime_ns, status.st_ctime_ns)
 
 
 def _folder_entries(path: str, prefix: str, above: tuple[tuple[int, int], ...]) -> Iterator[tuple[str, int, int]]:
@@ -76,7 +81,7 @@ def _folder_entries(path: str, prefix: str, above: tuple[tuple[int, int], ...]) 
         except FileNotFoundError:  # a link to nothing: its name still counts
             yield name, 0, 0
         else:
-            yield name, found.st_size, found.st_mtime_ns
+            yield name, found.st_size, _changed_ns(found)
 
 
 def _remote_entries(uri: str) -> Iterator[tuple[str, int, int]]:

@@ -296,11 +296,15 @@ def _tidy_own(config: RunConfig, record: RunRecord) -> None:
 def _run_aside(work: stage_process.Work, log: Path) -> None:
     """Runs something that talks to the metadata store in a process of its own: this one must stay fit to fork."""
     process = stage_process.fork_stage("prepare", work, log)
+    messages = []
+    while not process.has_closed:
+        select.select([process.pipe], [], [])
+        messages += process.read()
     _, status = os.waitpid(process.pid, 0)
-    for message in process.read():
+    os.close(process.pipe)
+    for message in messages:
         if message["kind"] == "error":
             raise EarthloopError(message["text"])
-    os.close(process.pipe)
     if status:
         raise EarthloopError(f"preparing the run failed: {_death(status)}; see {log}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
 import os
 import pathlib
 import platform
@@ -12,10 +13,10 @@ from applications import discovery
 from applications.errors import DataError, DataPathError, UnknownName, UsageError
 from applications.spec import Application
 from pipeline import run_record
-from pipeline.config import RunConfig
+from pipeline.config import RunConfig, to_dict
 from pipeline.data_fingerprint import is_remote
 from pipeline.output_folder import OutputFolder
-from pipeline.stage_names import STAGES
+from pipeline.stage_names import SECTIONS_OF_STAGE, STAGES
 
 _PACKAGES = ("tfx", "tensorflow", "keras", "apache-beam", "ml-metadata", "tensorflow-model-analysis", "numpy")
 
@@ -57,11 +58,14 @@ def check_data(application: Application, config: RunConfig) -> int | None:
     return discovery.source(application).inspect(config.data).items
 
 
-def base_run(folder: OutputFolder, from_stage: str) -> str:
+def base_run(folder: OutputFolder, config: RunConfig, data_digest: str, from_stage: str) -> str:
     """Returns the run whose earlier stages `--from` builds on.
 
+    Its data and the settings that those stages read must be the ones asked for now: the record of this run, its
+    report and the pushed model's description would otherwise tell settings that the model never had.
+
     Raises:
-        UsageError: there is none.
+        UsageError: there is no such run, or it differs in what the skipped stages depend on.
     """
     if not from_stage or from_stage == STAGES[0]:
         return ""
@@ -72,7 +76,28 @@ def base_run(folder: OutputFolder, from_stage: str) -> str:
             f"--from {from_stage} takes what the stages before it made in an earlier run, but no run in {folder.path} "
             "finished them all. Run once without --from."
         )
+    _check_base(run_record.read(folder, found), to_dict(config), data_digest, from_stage)
     return found
+
+
+def _check_base(base: dict[str, Any], config: dict[str, Any], data_digest: str, from_stage: str) -> None:
+    """Refuses a base whose data or settings are not those asked for, as far as skipped stages depend on them."""
+    config = json.loads(json.dumps(config))  # as a record keeps it
+    before = [name for name in STAGES[: STAGES.index(from_stage)] if name != "tune" or config["tune"]["enabled"]]
+    if base["data"]["fingerprint"] != data_digest:
+        raise UsageError(
+            f"--from {from_stage} would build on run {base['run_id']}, which read other data "
+            f"({base['data']['path']}) than this one ({config['data']}). Run without --from."
+        )
+    for stage in before:
+        for section in SECTIONS_OF_STAGE.get(stage, ()):
+            for key, value in config[section].items():
+                earlier = base["config"].get(section, {}).get(key)
+                if earlier != value:
+                    raise UsageError(
+                        f"--from {from_stage} would build on run {base['run_id']}, whose stage {stage} had "
+                        f"{section}.{key}={earlier}, not {value}. Give --from {stage}, or leave --from out."
+                    )
 
 
 def versions() -> dict[str, str]:

@@ -181,6 +181,7 @@ class LiveView:
         self._live: Live = Live(
             console=Console(file=stream), get_renderable=self.table, refresh_per_second=4, vertical_overflow="crop"
         )
+        self._is_closed = False
         self._live.start()
 
     def take(self, event: Mapping[str, Any]) -> None:
@@ -188,7 +189,9 @@ class LiveView:
         self.progress.take(event)
 
     def close(self) -> None:
-        """Draws the last state and leaves it on the screen."""
+        """Draws the last state, whole, and leaves it on the screen."""
+        self._is_closed = True
+        self._live.vertical_overflow = "visible"
         self._live.stop()
 
     def table(self) -> Table:
@@ -203,7 +206,8 @@ class LiveView:
         table.add_column("", overflow="ellipsis", no_wrap=True)
         if not self.progress.stages:
             table.add_row(Text("starting: importing TFX takes some seconds", style="dim"))
-        for line in self.progress.stages.values():
+        room = len(self.progress.stages) if self._is_closed else self._live.console.size.height - 2  # header, cursor
+        for line in fitting(list(self.progress.stages.values()), room):
             glyph = _GLYPHS.get(line.state, ("?", "?"))[0 if self._is_unicode else 1]
             elapsed = self.progress.elapsed_s(line)
             memory = "" if line.peak_memory_mib is None else f"{line.peak_memory_mib:.0f} MiB"
@@ -215,6 +219,13 @@ class LiveView:
                 Text(note, style="" if line.state == "running" else "dim"),
             )
         return table
+
+
+def fitting(lines: list[StageLine], room: int) -> list[StageLine]:
+    """Returns as many stages as a small window has room for: what is over goes first, then what comes last."""
+    too_many = len(lines) - max(room, 1)
+    over = [line.name for line in lines if line.state not in ("running", "waiting", "failed")][: max(too_many, 0)]
+    return [line for line in lines if line.name not in over][: max(room, 1)]
 
 
 def open_view(stream: TextIO) -> View:

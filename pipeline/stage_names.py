@@ -19,3 +19,16 @@ STAGES = (
     "push",
     "report",
 )
+
+# Sections of the configuration that a stage reads; a test holds it against the stages themselves.
+SECTIONS_OF_STAGE = {
+    "ingest": ("ingest", "split"),
+    "split-audit": ("ingest", "evaluate"),
+    "validate": ("validate",),
+    "transform": ("image",),
+    "tune": ("image", "train", "tune"),
+    "train": ("image", "train"),
+    "evaluate": ("evaluate",),
+    "bless": ("blessing", "evaluate"),
+    "serving-check": ("serving_check",),
+}

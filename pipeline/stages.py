@@ -75,7 +75,7 @@ class Wiring:
     def settings(self, *sections: str) -> str:
         """Returns some sections of the configuration as JSON, so that a stage reruns only for its own settings."""
         values = to_dict(self.config)
-        return json.dumps({section: values[section] for section in sections}, sort_keys=True)
+        return json.dumps({section: values[section] for section in sections}, sort_keys=True, ensure_ascii=False)
 
     def source_module(self) -> str:
         """Returns the module of the application's source."""
@@ -224,7 +224,7 @@ def push(wiring: Wiring) -> BaseNode:
         verdict=wiring.output("bless", "verdict"),
         application=wiring.application.name,
         destination=wiring.placement.destination,
-        configuration=json.dumps(to_dict(wiring.config), sort_keys=True),
+        configuration=json.dumps(to_dict(wiring.config), sort_keys=True, ensure_ascii=False),
         data_fingerprint=wiring.placement.data_fingerprint,
         keep_versions=wiring.config.push.keep_versions,
         code_version=wiring.code("components.push"),
@@ -243,7 +243,7 @@ def report(wiring: Wiring) -> BaseNode:
     card = f"applications/{wiring.application.name}/README.md"
     return Report(
         application=wiring.application.name,
-        configuration=json.dumps(to_dict(wiring.config), sort_keys=True),
+        configuration=json.dumps(to_dict(wiring.config), sort_keys=True, ensure_ascii=False),
         code_version=wiring.code("components.report", files=[*files_below("evaluation/report/templates"), card]),
         **made,
     )

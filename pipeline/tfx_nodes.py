@@ -8,13 +8,13 @@ from typing import Any
 
 from ml_metadata.proto import metadata_store_pb2
 from tfx.dsl.compiler import compiler, constants
-from tfx.orchestration import metadata
 from tfx.orchestration.local import runner_utils
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable import launcher, partial_run_utils, runtime_parameter_utils
 from tfx.proto.orchestration import pipeline_pb2
 
 from applications.errors import StageError, UnknownName
+from pipeline.metadata_handle import Handle
 from pipeline.scheduler import ancestors
 
 
@@ -73,7 +73,7 @@ class Nodes:
             StageError: the earlier run lacks an output that is needed.
         """
         try:
-            with metadata.Metadata(self.connection) as handle:
+            with Handle(self.connection) as handle:
                 partial_run_utils.snapshot(handle, self.ir, base_run_id)
         except LookupError as error:
             raise StageError(
@@ -95,7 +95,7 @@ class Nodes:
         deployment = runner_utils.extract_local_deployment_config(self.ir)
         info = launcher.Launcher(
             pipeline_node=node,
-            mlmd_connection=metadata.Metadata(self.connection),
+            mlmd_connection=Handle(self.connection),
             pipeline_info=self.ir.pipeline_info,
             pipeline_runtime_spec=self.ir.runtime_spec,
             executor_spec=runner_utils.extract_executor_spec(deployment, stage),
@@ -103,7 +103,7 @@ class Nodes:
         ).launch()
         if info is None or info.execution_id is None:
             raise StageError(f"stage {stage} did not run: one of its inputs is missing. Run again with --fresh.")
-        with metadata.Metadata(self.connection) as handle:
+        with Handle(self.connection) as handle:
             return _what_happened(handle, stage, info.execution_id)
 
     def _check(self, stage: str) -> None:

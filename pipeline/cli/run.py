@@ -102,7 +102,7 @@ def run(application: Application, config: configuration.RunConfig, asked: Asked)
         same = unchanged.same_run(folder, ready.fingerprint, from_stage=asked.from_stage, to_stage=asked.to_stage)
         if same is not None and not asked.fresh:
             return _say_unchanged(folder, same, asked)
-        base = preflight.base_run(folder, asked.from_stage)
+        base = preflight.base_run(folder, ready.config, ready.data["fingerprint"], asked.from_stage)
         record = _new_record(application, ready, asked, base)
         lock.note(record.run_id)
         return _execute(record, ready, asked, lock)

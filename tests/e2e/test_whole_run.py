@@ -107,7 +107,12 @@ def test_a_raised_bar_reruns_the_verdict_alone_and_pushes_nothing(first, data):
     assert stricter.returncode == 0
     assert "Not blessed: accuracy" in stricter.stdout or "Cannot tell: accuracy" in stricter.stdout
     found = states(records(out)[-1])
-    assert {stage for stage, state in found.items() if state == "cached"} >= {"ingest", "transform", "train", "split-audit"}
+    assert {stage for stage, state in found.items() if state == "cached"} >= {
+        "ingest",
+        "transform",
+        "train",
+        "split-audit",
+    }
     assert found["bless"] == "done"
     assert len(list((out / "serving" / "satellite-landcover").iterdir())) == 1
 
@@ -115,7 +120,9 @@ def test_a_raised_bar_reruns_the_verdict_alone_and_pushes_nothing(first, data):
 @pytest.mark.slow
 def test_a_run_killed_in_training_goes_on_from_there(data, tmp_path):
     out = tmp_path / "out"
-    process = subprocess.Popen(command(*run_words(data, out, "train.epochs=200", "train.patience=200")), stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command(*run_words(data, out, "train.epochs=200", "train.patience=200")), stdout=subprocess.PIPE, text=True
+    )
     for line in process.stdout:
         if "epoch 1/" in line:
             break
@@ -137,7 +144,10 @@ def test_a_run_killed_in_training_goes_on_from_there(data, tmp_path):
 def test_ctrl_c_ends_cleanly_and_says_how_to_go_on(data, tmp_path):
     out = tmp_path / "out"
     process = subprocess.Popen(
-        command(*run_words(data, out, "train.epochs=200", "train.patience=200")), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command(*run_words(data, out, "train.epochs=200", "train.patience=200")),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     for line in process.stdout:
         if "epoch 1/" in line:

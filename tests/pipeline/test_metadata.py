@@ -27,7 +27,8 @@ def test_a_server_that_answers_is_enough_beforehand(server):
 def test_no_server_is_told_with_its_address():
     with socket.create_server(("127.0.0.1", 0)) as gone:
         port = gone.getsockname()[1]
-    with pytest.raises(ConfigError, match=rf"needs a server at 127.0.0.1:{port}, but none answers \(Connection refused"):
+    words = rf"needs a server at 127.0.0.1:{port}, but none answers \(Connection refused"
+    with pytest.raises(ConfigError, match=words):
         metadata.check(MetadataSettings(backend="mysql", host="127.0.0.1", port=port))
 
 

@@ -7,8 +7,10 @@ import pytest
 from applications import discovery
 from applications.errors import DataError, DataPathError, UnknownName, UsageError
 from pipeline import preflight
-from pipeline.config import resolve
-from pipeline.stage_names import STAGES
+from pipeline.config import resolve, sections, to_dict
+from pipeline.output_folder import OutputFolder
+from pipeline.run_record import RunRecord
+from pipeline.stage_names import SECTIONS_OF_STAGE, STAGES
 
 
 @pytest.fixture
@@ -56,3 +58,56 @@ def test_the_machine_and_the_versions_are_told():
     assert machine["cores"] >= 1
     assert 0.1 < machine["memory_gib"] < 100_000
     assert versions["python"].startswith("3.")
+
+
+def test_the_sections_of_each_stage_are_those_it_reads(project):
+    tree = ast.parse((project / "pipeline/stages.py").read_text(encoding="utf-8"))
+    known = set(sections())
+    found = {}
+    for function in tree.body:
+        if isinstance(function, ast.FunctionDef) and not function.name.startswith("_"):
+            found[function.name.replace("_", "-")] = {
+                argument.value
+                for call in ast.walk(function)
+                if isinstance(call, ast.Call)
+                and ast.unparse(call.func) in ("wiring.settings", "_custom_config", "_training_inputs")
+                for argument in call.args
+                if isinstance(argument, ast.Constant)
+            }
+    named = {stage: names & known for stage, names in found.items() if names}
+    assert {stage: set(names) for stage, names in SECTIONS_OF_STAGE.items()} == named
+
+
+@pytest.fixture
+def base(application, tmp_path):
+    config = resolve(application, data="chips")
+    stages = [*STAGES[: STAGES.index("tune")], "train"]
+    record = RunRecord.create(
+        tmp_path,
+        application.name,
+        to_dict(config),
+        run_id="20260101T000000Z",
+        stages=stages,
+        data={"path": "chips", "fingerprint": "abc", "items": 9},
+    )
+    for stage in stages:
+        record.stage(stage, state="done")
+    record.finish("complete")
+    return OutputFolder(tmp_path)
+
+
+def test_a_partial_run_builds_on_the_newest_run_of_the_same_data_and_settings(application, base):
+    config = resolve(application, data="chips", overrides=["blessing.at_least=0.5"])
+    assert preflight.base_run(base, config, "abc", "baseline") == "20260101T000000Z"
+
+
+def test_a_partial_run_refuses_a_base_that_was_trained_otherwise(application, base):
+    config = resolve(application, data="chips", overrides=["train.epochs=7"])
+    with pytest.raises(UsageError, match=r"whose stage train had train.epochs=\d+, not 7. Give --from train"):
+        preflight.base_run(base, config, "abc", "baseline")
+    assert preflight.base_run(base, config, "abc", "train") == "20260101T000000Z"
+
+
+def test_a_partial_run_refuses_a_base_of_other_data(application, base):
+    with pytest.raises(UsageError, match="which read other data"):
+        preflight.base_run(base, resolve(application, data="others"), "xyz", "train")

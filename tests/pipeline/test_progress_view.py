@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from pipeline.progress_view import LiveView, PlainView, Progress, duration, open_view, progress_text
+from pipeline.progress_view import LiveView, PlainView, Progress, StageLine, duration, fitting, open_view, progress_text
 
 
 class Clock:
@@ -127,3 +127,12 @@ def test_a_terminal_gets_a_table_that_is_left_on_the_screen():
     ):
         assert words in last
     assert isinstance(open_view(io.StringIO()), PlainView)
+
+
+def test_a_small_window_shows_what_runs_rather_than_what_is_over():
+    states = ["done", "cached", "done", "running", "failed", "waiting", "waiting"]
+    lines = [StageLine(str(number), state=state) for number, state in enumerate(states)]
+    assert [line.name for line in fitting(lines, 7)] == list("0123456")
+    assert [line.name for line in fitting(lines, 5)] == list("23456")
+    assert [line.name for line in fitting(lines, 2)] == list("34")
+    assert [line.name for line in fitting(lines, -1)] == ["3"]
