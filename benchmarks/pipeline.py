@@ -164,15 +164,13 @@ def show_comparison(found: dict[str, Any]) -> None:
 
 def show_growth(found: dict[str, Any]) -> None:
     """Prints each stage's growth against the targets."""
-    print(
-        f"from {SMALL} to {LARGE} chips, one stage at a time (targets: time ×{TARGETS['stage time']}, memory ×{TARGETS['stage memory']})"
-    )
+    print(f"from {SMALL} to {LARGE} chips, one stage at a time")
+    print(f"(targets: time at most ×{TARGETS['stage time']}, memory at most ×{TARGETS['stage memory']})")
     for name, stage in found.items():
         fits = stage["time"] <= TARGETS["stage time"] and stage["memory"] <= TARGETS["stage memory"]
-        print(
-            f"  {name:<14}{stage['small_s']:7.1f} s → {stage['large_s']:7.1f} s  ×{stage['time']:5.2f}   "
-            f"{stage['small_mib']:6.0f} MiB → {stage['large_mib']:6.0f} MiB  ×{stage['memory']:4.2f}  {'met' if fits else 'MISSED'}"
-        )
+        times = f"{stage['small_s']:7.1f} s → {stage['large_s']:7.1f} s  ×{stage['time']:5.2f}"
+        memory = f"{stage['small_mib']:6.0f} MiB → {stage['large_mib']:6.0f} MiB  ×{stage['memory']:4.2f}"
+        print(f"  {name:<14}{times}   {memory}  {'met' if fits else 'MISSED'}")
 
 
 def main() -> None:

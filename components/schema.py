@@ -85,7 +85,7 @@ def read(application: Application, root: pathlib.Path = ROOT) -> str:
     except text_format.ParseError as error:
         raise ConfigError(
             f"{application.schema_path} must be a tensorflow.metadata.v0.Schema as protobuf text, but it cannot be "
-            f"read at {error}. Mend that line, or propose a new schema with `{propose}`."
+            f"read at {str(error).rstrip('. ')}. Mend that line, or propose a new schema with `{propose}`."
         ) from error
     check(schema, application)
     return text

@@ -14,6 +14,7 @@ from tfx.proto.orchestration import execution_result_pb2
 from tfx.types import Artifact, BaseChannel, Channel, artifact_utils, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
+from applications import progress
 from applications.errors import StageError
 from applications.settings import ValidateSettings
 
@@ -85,6 +86,8 @@ class Executor(example_validator.Executor):
             _log.log(logging.ERROR if stopped else logging.WARNING, "%s", anomaly["sentence"])
         if stopped:
             raise StageError(_listed(found))
+        if found:
+            progress.report("note", text=f"{_counted(found)}, passed on as asked; the first: {found[0]['sentence']}")
         return output
 
 
@@ -163,11 +166,12 @@ def _found(artifact: Artifact, schema: str) -> list[dict[str, str]]:
     return found
 
 
+def _counted(found: list[dict[str, str]]) -> str:
+    return "1 anomaly was found in the data" if len(found) == 1 else f"{len(found)} anomalies were found in the data"
+
+
 def _listed(found: list[dict[str, str]]) -> str:
     lines = [f"  {anomaly['sentence']}" for anomaly in found[:_NAMED_AT_MOST]]
     if len(found) > _NAMED_AT_MOST:
         lines.append(f"  … and {len(found) - _NAMED_AT_MOST} more, in the log.")
-    count = "1 anomaly was" if len(found) == 1 else f"{len(found)} anomalies were"
-    return "\n".join(
-        [f"{count} found in the data:", *lines, "To go on in spite of them: --set validate.on_anomaly=warn"]
-    )
+    return "\n".join([f"{_counted(found)}:", *lines, "To go on in spite of them: --set validate.on_anomaly=warn"])

@@ -247,8 +247,8 @@ class LocalRun:
 
 def load_stages(request: Request, config: RunConfig, record: RunRecord) -> Stages:
     """Imports TFX, compiles the pipeline and decides what is to run."""
-    from pipeline import build, metadata, tfx_nodes  # noqa: PLC0415 - the import that takes seconds
-    from pipeline.stages import Placement  # noqa: PLC0415
+    from pipeline import build, metadata, tfx_nodes
+    from pipeline.stages import Placement
 
     application = discovery.load(request.application)
     made_from = record.data["fingerprint"]

@@ -55,8 +55,8 @@ def open_store(connection: metadata_store_pb2.ConnectionConfig) -> MetadataStore
         if kind == "sqlite":
             raise
         raise ConfigError(
-            f"the {kind} server refuses the connection ({error}). Check metadata.user, metadata.database and "
-            "metadata.password_file; the server's own log says which of them is wrong."
+            f"the {kind} server refuses the connection ({str(error).strip()}). Check metadata.user, metadata.database "
+            "and metadata.password_file; the server's own log says which of them is wrong."
         ) from error
 
 

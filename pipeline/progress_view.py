@@ -146,7 +146,7 @@ class PlainView:
         if event["event"] == "progress" and self._is_due(event):
             return f"{event['stage']:<14} {progress_text(event)}"
         if event["event"] == "stage":
-            why = f": {event['error']}" if event.get("error") else ""
+            why = f": {event['error'].splitlines()[0]}" if event.get("error") else ""  # the last lines say all of it
             return f"{event['stage']:<14} {event['state']}{self._measures(event)}{why}"
         return ""
 
@@ -178,10 +178,11 @@ class LiveView:
 
         self.progress = Progress(clock)
         self._is_unicode = (stream.encoding or "").lower().replace("-", "").startswith("utf")
-        self._live: Live = Live(
-            console=Console(file=stream), get_renderable=self.table, refresh_per_second=4, vertical_overflow="crop"
-        )
+        self._console = Console(file=stream)
         self._is_closed = False
+        self._live: Live = Live(
+            console=self._console, get_renderable=self.table, refresh_per_second=4, vertical_overflow="crop"
+        )
         self._live.start()
 
     def take(self, event: Mapping[str, Any]) -> None:
@@ -206,7 +207,7 @@ class LiveView:
         table.add_column("", overflow="ellipsis", no_wrap=True)
         if not self.progress.stages:
             table.add_row(Text("starting: importing TFX takes some seconds", style="dim"))
-        room = len(self.progress.stages) if self._is_closed else self._live.console.size.height - 2  # header, cursor
+        room = len(self.progress.stages) if self._is_closed else self._console.size.height - 2  # header, cursor
         for line in fitting(list(self.progress.stages.values()), room):
             glyph = _GLYPHS.get(line.state, ("?", "?"))[0 if self._is_unicode else 1]
             elapsed = self.progress.elapsed_s(line)

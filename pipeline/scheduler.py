@@ -57,7 +57,7 @@ class Schedule:
     def _is_ready(self, name: str) -> bool:
         return all(self.states[up] == "done" or up in self._reused for up in self._upstream[name])
 
-    @functools.lru_cache(maxsize=None)  # noqa: B019 - a schedule lives as long as its run
+    @functools.cache  # noqa: B019 - a schedule lives as long as its run
     def _chain_length(self, name: str) -> int:
         return 1 + max((self._chain_length(down) for down, ups in self._upstream.items() if name in ups), default=0)
 

@@ -119,7 +119,7 @@ def compile_nodes(pipeline: Pipeline, connection: metadata_store_pb2.ConnectionC
     return Nodes(ir=ir, connection=connection, upstream=upstream)
 
 
-def _what_happened(handle: metadata.Metadata, stage: str, execution_id: int) -> Mapping[str, Any]:
+def _what_happened(handle: Handle, stage: str, execution_id: int) -> Mapping[str, Any]:
     [execution] = handle.store.get_executions_by_id([execution_id])
     states = metadata_store_pb2.Execution.State
     if execution.last_known_state not in (states.CACHED, states.COMPLETE):
@@ -131,7 +131,7 @@ def _what_happened(handle: metadata.Metadata, stage: str, execution_id: int) -> 
     return {"state": state, "outputs": _outputs(handle, execution_id)}
 
 
-def _outputs(handle: metadata.Metadata, execution_id: int) -> dict[str, list[str]]:
+def _outputs(handle: Handle, execution_id: int) -> dict[str, list[str]]:
     events = [
         event
         for event in handle.store.get_events_by_execution_ids([execution_id])

@@ -58,10 +58,10 @@ def load_items(patterns: Sequence[str], transform_output: Any, split: str) -> It
     Raises:
         StageError: nothing in the split can be read.
     """
-    batches = raw_batches(patterns, transform_output)
     sha256: list[str] = []
-    pixels, label_id, reasons = [], [], []
-    for batch in batches:
+    label_id, reasons = [], []
+    pixels = _Pixels(_count(patterns))
+    for batch in raw_batches(patterns, transform_output):
         is_readable = batch[features.REASON].numpy() == b""
         pixels.append(tf.boolean_mask(batch[features.PIXELS], is_readable))
         label_id.append(batch[features.LABEL_ID].numpy()[is_readable])
@@ -74,7 +74,7 @@ def load_items(patterns: Sequence[str], transform_output: Any, split: str) -> It
             f"the {split} split must hold at least one readable image, got none in {', '.join(patterns)}. "
             "Look into the quarantine of the ingest stage, or give the run more data."
         )
-    items = Items(pixels=tf.concat(pixels, axis=0), label_id=np.concatenate(label_id), sha256=tuple(sha256))
+    items = Items(pixels=pixels.tensor(), label_id=np.concatenate(label_id), sha256=tuple(sha256))
     progress.report("note", text=f"{len(items)} images in the {split} split")
     return items
 
@@ -104,10 +104,7 @@ def raw_batches(patterns: Sequence[str], transform_output: Any) -> tf.data.Datas
             **tf.io.parse_example(examples, digest),
         }
 
-    files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
-    compression = "GZIP" if files and files[0].endswith(".gz") else ""
-    records = tf.data.TFRecordDataset(files, compression_type=compression)
-    return records.batch(READ_BATCH).map(transformed).prefetch(1)
+    return _records(patterns).batch(READ_BATCH).map(transformed).prefetch(1)
 
 
 def training_batches(items: Items, classes: int, settings: TrainSettings) -> tf.data.Dataset:
@@ -159,3 +156,34 @@ def class_weights(label_id: np.ndarray, classes: int) -> np.ndarray:
     counts = np.bincount(label_id, minlength=classes)
     present = np.maximum(1, np.count_nonzero(counts))
     return np.where(counts > 0, counts.sum() / (present * np.maximum(counts, 1)), 0).astype(np.float32)
+
+
+def _records(patterns: Sequence[str]) -> tf.data.Dataset:
+    files = sorted(path for pattern in patterns for path in tf.io.gfile.glob(pattern))
+    compression = "GZIP" if files and files[0].endswith(".gz") else ""
+    return tf.data.TFRecordDataset(files, compression_type=compression)
+
+
+def _count(patterns: Sequence[str]) -> int:
+    return int(_records(patterns).reduce(np.int64(0), lambda count, _: count + 1))
+
+
+class _Pixels:
+    """Fills one tensor batch by batch; joining the batches at the end would take the memory twice."""
+
+    def __init__(self, items: int) -> None:
+        self._items = items
+        self._filled = 0
+        self._memory: tf.Variable | None = None
+
+    def append(self, batch: tf.Tensor) -> None:
+        if self._memory is None:
+            with tf.device("CPU"):
+                self._memory = tf.Variable(tf.zeros([self._items, *batch.shape[1:]], batch.dtype), trainable=False)
+        end = self._filled + len(batch)
+        self._memory[self._filled : end].assign(batch)
+        self._filled = end
+
+    def tensor(self) -> tf.Tensor:
+        values = tf.convert_to_tensor(self._memory)
+        return values if self._filled == self._items else values[: self._filled]

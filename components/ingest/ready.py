@@ -9,7 +9,7 @@ from tfx.proto import example_gen_pb2
 
 from applications.errors import DataError, DataPathError
 from applications.settings import SplitSettings
-from components.ingest.records import raw
+from components.ingest.records import first_record, raw
 from schemas import features
 
 _BUCKETS = 1000  # fractions of the splits are kept to a thousandth
@@ -77,15 +77,12 @@ def _first_example(data_path: str, pattern: str) -> tf.train.Example:
     paths = sorted(path for path in tf.io.gfile.glob(f"{data_path}/{pattern}") if not tf.io.gfile.isdir(path))
     if not paths:
         raise DataPathError(f"{data_path} holds no file {pattern}. Put TFRecord files there.")
-    compression = "GZIP" if paths[0].endswith(".gz") else ""
     try:
-        records = tf.data.TFRecordDataset(paths[:1], compression_type=compression)
-        record = next(iter(records.take(1).as_numpy_iterator()), None)
-        example = tf.train.Example.FromString(record or b"")
-    except (tf.errors.OpError, DecodeError) as error:
+        example = tf.train.Example.FromString(first_record(paths[0]))
+    except (tf.errors.OpError, DecodeError, ValueError, OSError, EOFError) as error:
         raise DataError(
             f"{paths[0]} must be a TFRecord file of tf.train.Example (gzip if it ends in .gz), but it cannot be read: "
-            f"{str(error).splitlines()[0]}. Write it anew, or read raw files with --set ingest.format=raw."
+            f"{str(error).splitlines()[0].rstrip('. ')}. Write it anew, or read raw files with --set ingest.format=raw."
         ) from error
     missing = [key for key in _NEEDED if not raw(example, key)]
     if missing:

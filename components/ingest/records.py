@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterable, Iterator, Sequence
 
 import tensorflow as tf
 
 _COMPRESSION_LEVEL = 1  # images are compressed already; more effort gains nothing
+_HEADER_BYTES = 12  # of a record: 8 of its length, 4 of their checksum
+_LONGEST_RECORD = 1 << 31  # bytes; protobuf reads no more
 _READ_AT_ONCE = 256  # records; one by one costs ten times as long
 
 
@@ -37,6 +40,30 @@ def read_records(paths: Sequence[str]) -> Iterator[bytes]:
     records = tf.data.TFRecordDataset(list(paths), compression_type="GZIP")
     for batch in records.batch(_READ_AT_ONCE).as_numpy_iterator():
         yield from batch
+
+
+def first_record(path: str) -> bytes:
+    """Reads the first record of a TFRecord file, gzip if its name ends in `.gz`; b"" where it has none.
+
+    No TensorFlow op is run, as this is called in a process that forks others: they would wait for its threads forever.
+
+    Raises:
+        ValueError: it is no TFRecord file.
+        OSError: it cannot be read, or is not gzip.
+        EOFError: it ends too early.
+    """
+    with tf.io.gfile.GFile(path, "rb") as file:
+        stream = gzip.GzipFile(fileobj=file, mode="rb") if path.endswith(".gz") else file
+        header = stream.read(_HEADER_BYTES)
+        if not header:
+            return b""
+        length = int.from_bytes(header[:8], "little")
+        if len(header) < _HEADER_BYTES or length > _LONGEST_RECORD:
+            raise ValueError("it does not begin with the length of a record")
+        record: bytes = stream.read(length)
+        if len(record) < length:
+            raise ValueError("its first record ends too early")
+        return record
 
 
 def text(example: tf.train.Example, key: str) -> str:

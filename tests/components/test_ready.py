@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from tfx.types.standard_artifacts import Examples
 
 from applications.errors import DataError, DataPathError
 from components.ingest.ready import import_example_gen
-from components.ingest.records import read_records, write_records
+from components.ingest.records import first_record, read_records, write_records
 
 
 def example(**texts: str) -> bytes:
@@ -87,3 +90,25 @@ def test_records_without_a_group_are_said(even_split: Any, tmp_path: Path) -> No
         DataError, match="must hold 'group' or 'sha256', by which they are split; the first has image, label"
     ):
         import_example_gen(f"{tmp_path}/data", even_split)
+
+
+def test_the_first_record_is_read_without_tensorflow(tmp_path: Path) -> None:
+    write_records(f"{tmp_path}/two.gz", [b"one", b"two"])
+    (tmp_path / "two").write_bytes(gzip.decompress((tmp_path / "two.gz").read_bytes()))
+    (tmp_path / "none").write_bytes(b"")
+    assert [first_record(f"{tmp_path}/{name}") for name in ("two.gz", "two", "none")] == [b"one", b"one", b""]
+    (tmp_path / "cut").write_bytes((tmp_path / "two").read_bytes()[:14])
+    with pytest.raises(ValueError, match="its first record ends too early"):
+        first_record(f"{tmp_path}/cut")
+
+
+def test_the_process_that_forks_the_stages_starts_no_tensorflow(tmp_path: Path, project: Path) -> None:
+    write_records(f"{tmp_path}/data/all.gz", [example(image="…", label="grass", group="a")])
+    script = f"""
+from applications.settings import SplitSettings
+from components.ingest.ready import import_example_gen
+from tensorflow.python.eager import context
+import_example_gen({str(tmp_path / "data")!r}, SplitSettings())
+assert context.context()._context_handle is None
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, cwd=project)

@@ -107,8 +107,10 @@ def test_anomalies_stop_the_run_with_a_sentence_each(
 def test_anomalies_only_warn_where_the_policy_says_so(
     statistics: Any, fitting: schema_pb2.Schema, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.WARNING, logger="components.validation"):
+    with caplog.at_level(logging.INFO):
         found = validate(statistics, spoilt(fitting), tmp_path, "warn")
+    notes = [record.progress["text"] for record in caplog.records if hasattr(record, "progress")]
+    assert notes[0].startswith("9 anomalies were found in the data, passed on as asked; the first: Split '")
     assert found["stopped"] is False
     kinds = {(anomaly["feature"], anomaly["kind"]) for anomaly in found["anomalies"]}
     assert kinds == {

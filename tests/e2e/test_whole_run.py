@@ -22,7 +22,7 @@ def command(*words: str) -> list[str]:
 
 
 def earthloop(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*words), capture_output=True, text=True, timeout=600)
+    return subprocess.run(command(*words), capture_output=True, text=True, check=False, timeout=600)
 
 
 def run_words(data: Path, out: Path, *settings: str) -> list[str]:

@@ -136,3 +136,11 @@ def test_a_small_window_shows_what_runs_rather_than_what_is_over():
     assert [line.name for line in fitting(lines, 5)] == list("23456")
     assert [line.name for line in fitting(lines, 2)] == list("34")
     assert [line.name for line in fitting(lines, -1)] == ["3"]
+
+
+def test_a_long_error_is_one_line_as_it_happens():
+    stream = io.StringIO()
+    PlainView(stream).take(
+        {"event": "stage", "stage": "validate", "state": "failed", "error": "2 anomalies:\n  one\n  two"}
+    )
+    assert stream.getvalue() == "validate       failed: 2 anomalies:\n"

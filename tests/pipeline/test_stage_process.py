@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sys
 import time
 
 import pytest
@@ -25,7 +26,7 @@ def finish(process):
 
 def test_result_and_progress_reach_the_parent_and_prints_the_log(tmp_path):
     def work():
-        print("hello from the stage")
+        sys.stdout.write("hello from the stage\n")
         progress.report("epoch", done=1, total=3)
         return {"state": "done", "outputs": {}}
 
@@ -50,8 +51,8 @@ def test_our_error_is_told_as_it_is_even_when_wrapped(tmp_path):
 
 
 def test_a_foreign_error_is_told_with_its_type_and_its_traceback_is_in_the_log(tmp_path):
-    messages, _, _ = finish(fork_stage("ingest", lambda: {"x": [][1]}, tmp_path / "ingest.log"))
-    assert messages == [{"kind": "error", "text": "IndexError: list index out of range", "expected": False}]
+    messages, _, _ = finish(fork_stage("ingest", lambda: {"x": {}["a"]}, tmp_path / "ingest.log"))
+    assert messages == [{"kind": "error", "text": "KeyError: 'a'", "expected": False}]
     assert "Traceback" in (tmp_path / "ingest.log").read_text()
 
 

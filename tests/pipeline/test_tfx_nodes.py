@@ -4,14 +4,14 @@ import pytest
 
 pytest.importorskip("tfx")
 
-from ml_metadata.proto import metadata_store_pb2  # noqa: E402
-from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter  # noqa: E402
-from tfx.dsl.component.experimental.decorators import component  # noqa: E402
-from tfx.orchestration.pipeline import Pipeline  # noqa: E402
-from tfx.types import standard_artifacts  # noqa: E402
+from ml_metadata.proto import metadata_store_pb2
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
+from tfx.dsl.component.experimental.decorators import component
+from tfx.orchestration.pipeline import Pipeline
+from tfx.types import standard_artifacts
 
-from applications.errors import StageError, UnknownName  # noqa: E402
-from pipeline import tfx_nodes  # noqa: E402
+from applications.errors import StageError, UnknownName
+from pipeline import tfx_nodes
 
 
 @component
