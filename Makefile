@@ -18,7 +18,7 @@ run: setup  ## one application end to end; on synthetic data where none is named
 	@$(BIN)/earthloop run $(APP) $(ARGS)
 
 test: setup  ## the fast tests
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	@$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadfile $(ARGS)
 
 test-all: setup  ## every test
 	@$(BIN)/python -m pytest $(ARGS)

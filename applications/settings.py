@@ -75,7 +75,7 @@ class TrainSettings:
     model: str = "small_resnet"  # a name in trainer.models
     weights: str = ""  # a .weights.h5 file to start from; "" starts from nothing
     width: int = 32  # channels of the first block, 4 to 512
-    epochs: int = 60  # at most so many passes over the training split
+    epochs: int = 64  # at most so many passes over the training split
     steps_per_epoch: int = 0  # 0 means one pass over the split
     batch_size: int = 64  # images
     learning_rate: float = 3e-3  # peak of the schedule

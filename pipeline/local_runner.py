@@ -7,6 +7,7 @@ It imports TFX once, then forks a process per stage (`pipeline.stage_process`). 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import gc
@@ -310,9 +311,10 @@ def _run_aside(work: stage_process.Work, log: Path) -> None:
 
 
 def send(event: Mapping[str, Any]) -> None:
-    """Writes one event to whoever started this process."""
-    sys.stdout.write(json.dumps(event, default=str) + "\n")
-    sys.stdout.flush()
+    """Writes one event to whoever started this process; when they are gone the run still ends in order."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.write(json.dumps(event, default=str) + "\n")
+        sys.stdout.flush()
 
 
 def main(arguments: list[str]) -> int:

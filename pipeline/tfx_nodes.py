@@ -62,7 +62,8 @@ class Nodes:
             )
         settings = pipeline_pb2.SnapshotSettings()
         settings.base_pipeline_run_strategy.base_run_id = base_run_id
-        partial_run_utils.mark_pipeline(self.ir, from_nodes=[stage], snapshot_settings=settings)
+        wanted = [name for name in self.upstream if name not in self.skipped]
+        partial_run_utils.mark_pipeline(self.ir, from_nodes=[stage], to_nodes=wanted, snapshot_settings=settings)
         reused = {_id(node) for node in self.ir.nodes if node.pipeline_node.execution_options.HasField("skip")}
         return dataclasses.replace(self, skipped=self.skipped | reused)
 
@@ -77,7 +78,8 @@ class Nodes:
                 partial_run_utils.snapshot(handle, self.ir, base_run_id)
         except LookupError as error:
             raise StageError(
-                f"run {base_run_id} lacks what --from needs ({error}). Run once without --from."
+                f"run {base_run_id} did not finish a stage whose results --from takes over ({error}). "
+                "Run once without --from."
             ) from error
         return {}
 

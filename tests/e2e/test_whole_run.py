@@ -134,10 +134,7 @@ def test_a_run_killed_in_training_goes_on_from_there(data, tmp_path):
     found = states(records(out)[-1])
     assert found["ingest"] == "cached"
     assert found["train"] == "done"
-    problems = earthloop("doctor", "--out", str(out))
-    assert "train" in problems.stdout
-    assert earthloop("doctor", "--out", str(out), "--fix").returncode == 0
-    assert earthloop("doctor", "--out", str(out)).returncode == 0
+    assert "nothing wrong" in earthloop("doctor", "--out", str(out)).stdout
 
 
 @pytest.mark.slow

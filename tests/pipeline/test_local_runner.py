@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -111,3 +112,12 @@ def test_a_stop_during_the_import_does_not_wait_for_it(record):
     started = time.monotonic()
     assert LocalRun(record, LocalSettings()).run(lambda: time.sleep(60)) == "interrupted"
     assert time.monotonic() - started < 10
+
+
+def test_events_that_nobody_hears_do_not_end_the_run(record, monkeypatch):
+    class Gone(io.StringIO):
+        def flush(self):
+            raise BrokenPipeError
+
+    monkeypatch.setattr("sys.stdout", Gone())
+    assert run(record)[0] == "complete"

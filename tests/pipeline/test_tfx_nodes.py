@@ -98,3 +98,16 @@ def test_starting_without_an_earlier_run_says_what_to_do(tmp_path):
 def test_an_unknown_stage_is_refused_with_a_near_name(tmp_path):
     with pytest.raises(UnknownName, match="no stage 'doubel'; there are: write, double. Did you mean 'double'"):
         nodes(tmp_path, "run1").up_to("doubel")
+
+
+def test_between_two_stages_nothing_else_need_have_been_done(tmp_path):
+    run(nodes(tmp_path, "run1").up_to("write"))
+    later = nodes(tmp_path, "run2", text="changed", code="2").up_to("write").starting_at("write", "run1")
+    later.reuse_outputs("run1")
+    assert list(run(later)) == ["write"]
+
+
+def test_a_base_that_did_not_get_so_far_is_said(tmp_path):
+    run(nodes(tmp_path, "run1").up_to("write"))
+    with pytest.raises(StageError, match="run nothing did not finish a stage whose results --from takes over"):
+        nodes(tmp_path, "run2").starting_at("double", "nothing").reuse_outputs("nothing")
