@@ -7,7 +7,6 @@ It imports TFX once, then forks a process per stage (`pipeline.stage_process`). 
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import gc
@@ -290,8 +289,8 @@ def _tidy_own(config: RunConfig, record: RunRecord) -> None:
 
     try:
         tidy(metadata.connection_config(config.metadata, record.folder.path), record, [record.run_id])
-    except Exception:
-        _logger.exception("what the stopped stages left could not be removed")
+    except Exception as error:
+        _logger.warning("what the stopped stages left could not be removed: %s", error, exc_info=True)
 
 
 def _run_aside(work: stage_process.Work, log: Path) -> None:
@@ -312,9 +311,11 @@ def _run_aside(work: stage_process.Work, log: Path) -> None:
 
 def send(event: Mapping[str, Any]) -> None:
     """Writes one event to whoever started this process; when they are gone the run still ends in order."""
-    with contextlib.suppress(BrokenPipeError):
+    try:
         sys.stdout.write(json.dumps(event, default=str) + "\n")
         sys.stdout.flush()
+    except BrokenPipeError:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")
 
 
 def main(arguments: list[str]) -> int:

@@ -59,10 +59,10 @@ def first_record(path: str) -> bytes:
             return b""
         length = int.from_bytes(header[:8], "little")
         if len(header) < _HEADER_BYTES or length > _LONGEST_RECORD:
-            raise ValueError("it does not begin with the length of a record")
+            raise ValueError(f"it begins with {header[:8]!r}, which is not the length of a record")
         record: bytes = stream.read(length)
         if len(record) < length:
-            raise ValueError("its first record ends too early")
+            raise ValueError(f"its first record ends too early, after {len(record)} of {length} bytes")
         return record
 
 

@@ -32,10 +32,10 @@ def report_command(application: str | None, out: pathlib.Path | None, run_id: st
 
     path = outcome.write_report(record)
     click.echo(f"{summary.verdict_line(record.data)}\n  report  {shown(path)}\n  run     {record.run_id}")
-    if is_opened:
-        webbrowser.open(path.absolute().as_uri())
-    else:
+    if not is_opened:
         click.echo("Next: open that file in a browser, or add --open.")
+    elif not webbrowser.open(path.absolute().as_uri()):
+        click.echo("Next: open that file yourself; no browser could be started here.")
 
 
 def _latest(folder: OutputFolder) -> RunRecord:

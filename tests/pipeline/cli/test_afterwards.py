@@ -102,3 +102,12 @@ def test_a_sample_never_overwrites_other_files(earthloop):
     code, text = earthloop("synthesize", APP, "--out", "mine")
     assert (code, "holds other files" in text) == (1, True)
     assert pathlib.Path("mine/thesis.txt").is_file()
+
+
+def test_where_no_browser_starts_the_page_is_named(earthloop, finished, monkeypatch):
+    asked = []
+    monkeypatch.setattr("webbrowser.open", lambda address: bool(asked.append(address)))
+    code, text = earthloop("report", "--out", finished, "--open")
+    assert code == 0
+    assert text.splitlines()[-1] == "Next: open that file yourself; no browser could be started here."
+    assert asked[0].startswith("file:///")
