@@ -22,7 +22,7 @@ URIs: http://unused.example/debian
 Suites: bookworm
 Components: main
 """
-ONE_LINE = """deb [signed-by=/x.gpg arch=amd64] http://deb.debian.org/debian bookworm main  # comment
+ONE_LINE = """deb [signed-by=/x.gpg arch=amd64] http://archive.example/debian bookworm main  # comment
 deb http://tools.example/apt bookworm-tools main
 deb-src http://sources.example/debian bookworm main
 """
@@ -37,7 +37,7 @@ def sources(tmp_path):
 
 
 def test_both_source_formats_are_read_and_debian_s_own_comes_first(sources):
-    assert apt.debian_mirrors("bookworm", sources) == ["http://deb.debian.org/debian", "https://mirror.example/debian"]
+    assert apt.debian_mirrors("bookworm", sources) == ["http://archive.example/debian", "https://mirror.example/debian"]
 
 
 def test_another_release_has_no_mirror_here(sources):
@@ -50,8 +50,8 @@ class Unreachable(Programs):
 
 
 def test_an_archive_out_of_reach_is_one_sentence(tmp_path, sources, monkeypatch):
-    monkeypatch.setattr(apt, "debian_mirrors", lambda codename: ["http://deb.debian.org/debian"])
-    with pytest.raises(SetupError, match=r"not reached \(http://deb.debian.org/debian: connection refused\).*libc6 of"):
+    monkeypatch.setattr(apt, "debian_mirrors", lambda codename: ["http://archive.example/debian"])
+    with pytest.raises(SetupError, match=r"not reached \(http://archive.example/debian: connection refused\).*libc6"):
         apt.Archive(tmp_path / "state", "trixie", Unreachable()).unpack("libc6")
 
 
