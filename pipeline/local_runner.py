@@ -295,7 +295,7 @@ def _tidy_own(config: RunConfig, record: RunRecord) -> None:
 
 def _run_aside(work: stage_process.Work, log: Path) -> None:
     """Runs something that talks to the metadata store in a process of its own: this one must stay fit to fork."""
-    process = stage_process.fork_stage("prepare", work, log)
+    process = stage_process.fork_stage(log.stem, work, log)
     messages = []
     while not process.has_closed:
         select.select([process.pipe], [], [])
@@ -306,7 +306,7 @@ def _run_aside(work: stage_process.Work, log: Path) -> None:
         if message["kind"] == "error":
             raise EarthloopError(message["text"])
     if status:
-        raise EarthloopError(f"preparing the run failed: {_death(status)}; see {log}")
+        raise EarthloopError(f"the runner's own step {log.stem!r} failed: {_death(status)}; see {log}")
 
 
 def send(event: Mapping[str, Any]) -> None:
