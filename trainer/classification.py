@@ -5,26 +5,30 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_transform as tft
+from scipy import special
 
 from applications import discovery
 from applications.settings import TrainSettings, TuneSettings
 from schemas import features
 from serving import learnt_from, signatures
-from trainer import fitting, strategies
+from trainer import calibration, fitting, strategies
 from trainer.input import Items, load_items
 from trainer.models.folding import folded
+from transform.graph import TransformGraph
 
 if TYPE_CHECKING:
     from tfx.components.trainer.fn_args_utils import FnArgs
     from tfx.components.tuner.component import TunerFnResult
 
 KEPT_PREDICTIONS = 128  # validation items whose answers the serving check compares with
+WEIGHTS_FILE = "network.weights.h5"
 
 _logger = logging.getLogger(__name__)
 
@@ -54,9 +58,12 @@ def run_fn(fn_args: FnArgs) -> None:
     history = fitting.fit(model, train, validation, settings, f"{fn_args.model_run_dir}/logs")
     _logger.info("best epoch %d of %d, %.0f s", history.best_epoch, settings.epochs, history.train_seconds)
     if strategies.is_chief():
-        _write_run(fn_args.model_run_dir, model, history, validation)
-        signatures.export(folded(model), transform_output, classes, fn_args.serving_model_dir)
-        learnt_from.write(fn_args.serving_model_dir, (*train.sha256, *validation.sha256))
+        probabilities, temperature = _calibrate(model, validation)
+        history = dataclasses.replace(history, temperature=temperature)
+        _write_run(fn_args.model_run_dir, history, validation, probabilities)
+        transform = TransformGraph(transform_output, [features.IMAGE], [features.PIXELS, features.REASON])
+        signatures.export(folded(model), transform, classes, fn_args.serving_model_dir)
+        _write_weights(model, fn_args, {*learnt_from.of_weights(settings.weights), *train.sha256, *validation.sha256})
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
@@ -108,12 +115,28 @@ def _load_splits(fn_args: FnArgs, transform_output: Any, classes: tuple[str, ...
     return train, validation
 
 
-def _write_run(folder: str, model: keras.Model, history: fitting.History, validation: Items) -> None:
-    kept = validation.pixels[:KEPT_PREDICTIONS]
-    answers = fitting.probabilities(model, kept).tolist()
-    predictions = {"sha256": validation.sha256[: len(kept)], "probabilities": answers}
+def _calibrate(model: keras.Model, validation: Items) -> tuple[np.ndarray, float]:
+    """Scales the network's logits to suit the validation split; returns its probabilities there and the temperature."""
+    answers = fitting.logits(model, validation.pixels)
+    temperature = calibration.temperature(answers, validation.label_id)
+    calibration.scale(model, temperature)
+    return special.softmax(answers / temperature, axis=1), temperature
+
+
+def _write_run(folder: str, history: fitting.History, validation: Items, probabilities: np.ndarray) -> None:
+    predictions = {
+        "sha256": validation.sha256[:KEPT_PREDICTIONS],
+        "probabilities": probabilities[:KEPT_PREDICTIONS].tolist(),
+    }
     tf.io.gfile.makedirs(folder)
     for name, content in (("history", dataclasses.asdict(history)), ("trainer_predictions", predictions)):
         with tf.io.gfile.GFile(f"{folder}/{name}.json", "w") as file:
             file.write(json.dumps(content, indent=1))
-    model.save_weights(f"{folder}/network.weights.h5")
+
+
+def _write_weights(model: keras.Model, fn_args: FnArgs, seen: Collection[str]) -> None:
+    """Writes the weights for a later warm start, and beside them and the SavedModel what they have learnt from."""
+    path = f"{fn_args.model_run_dir}/{WEIGHTS_FILE}"
+    model.save_weights(path)
+    learnt_from.write_beside(path, seen)
+    learnt_from.write(fn_args.serving_model_dir, seen)

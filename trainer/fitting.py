@@ -32,6 +32,7 @@ class History:
         network: name of the network.
         parameters: how many numbers it has learnt or gathered.
         train_seconds: wall time of the fit.
+        temperature: that its logits were divided by afterwards, see `trainer.calibration`.
     """
 
     epochs: list[dict[str, float]]
@@ -40,6 +41,7 @@ class History:
     network: str
     parameters: int
     train_seconds: float
+    temperature: float = 1.0
 
 
 def seed(number: int) -> None:
@@ -76,9 +78,11 @@ def compiled(shape: tuple[int, int, int], classes: int, steps: int, settings: Tr
         WarmUpCosine(settings.learning_rate, steps, settings.warmup_share), weight_decay=settings.weight_decay
     )
     optimizer.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    optimizer.build(model.trainable_variables)  # or else the first step would make its variables and be traced twice
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing)
     # XLA is off: on a CPU its convolutions take about twice the time of oneDNN's.
-    model.compile(optimizer, loss, weighted_metrics=[], metrics=["accuracy"], jit_compile=False)
+    accuracy = keras.metrics.CategoricalAccuracy(name="accuracy")  # by name it would be made in the first step, too
+    model.compile(optimizer, loss, weighted_metrics=[], metrics=[accuracy], jit_compile=False)
     return model
 
 
@@ -132,20 +136,20 @@ def fit(model: keras.Model, train: Items, validation: Items, settings: TrainSett
     )
 
 
-def probabilities(model: keras.Model, pixels: tf.Tensor | np.ndarray) -> np.ndarray:
-    """Returns the network's answers.
+def logits(model: keras.Model, pixels: tf.Tensor | np.ndarray) -> np.ndarray:
+    """Returns what a network says of some images.
 
     Args:
         model: from pixels to logits.
         pixels: uint8 `[items, height, width, channels]`.
 
     Returns:
-        float32 `[items, classes]`, each row adding up to 1.
+        float32 `[items, classes]`.
     """
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def answer(images: tf.Tensor) -> tf.Tensor:
-        return tf.nn.softmax(model(tf.cast(images, tf.float32), training=False))
+        return model(tf.cast(images, tf.float32), training=False)
 
     starts = range(0, len(pixels), EVALUATION_BATCH)
     answers: list[Any] = [

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,8 +20,10 @@ from applications.errors import StageError
 from applications.settings import TrainSettings
 from schemas import features
 from trainer.augment import augment, crop
+from transform.graph import TransformGraph
 
 READ_BATCH = 64  # images decoded at once
+_ALIGNMENT_BYTES = 64  # of a tensor's memory
 
 _logger = logging.getLogger(__name__)
 
@@ -63,7 +66,7 @@ def load_items(patterns: Sequence[str], transform_output: Any, split: str) -> It
     pixels = _Pixels(_count(patterns))
     for batch in raw_batches(patterns, transform_output):
         is_readable = batch[features.REASON].numpy() == b""
-        pixels.append(tf.boolean_mask(batch[features.PIXELS], is_readable))
+        pixels.append(batch[features.PIXELS].numpy()[is_readable])
         label_id.append(batch[features.LABEL_ID].numpy()[is_readable])
         sha256.extend(digest.decode() for digest in batch[features.SHA256].numpy()[is_readable])
         reasons.extend(batch[features.REASON].numpy()[~is_readable])
@@ -90,13 +93,13 @@ def raw_batches(patterns: Sequence[str], transform_output: Any) -> tf.data.Datas
         A dataset of dictionaries: `pixels` uint8 `[batch, height, width, 3]`, `reason` string, `label_id` int64 and
         `sha256` string `[batch]`.
     """
-    layer = transform_output.transform_features_layer()
-    wanted = {name: transform_output.raw_feature_spec()[name] for name in (features.IMAGE, features.LABEL_ID)}
+    outputs = (features.PIXELS, features.REASON, features.LABEL_ID)
+    transform = TransformGraph(transform_output, (features.IMAGE, features.LABEL_ID), outputs)
     digest = {features.SHA256: tf.io.FixedLenFeature([], tf.string, default_value="")}
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)])
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def transformed(examples: tf.Tensor) -> dict[str, tf.Tensor]:
-        outputs = layer(tf.io.parse_example(examples, wanted))
+        outputs = transform(tf.io.parse_example(examples, transform.raw_spec))
         return {
             features.PIXELS: tf.cast(outputs[features.PIXELS], tf.uint8),
             features.REASON: outputs[features.REASON],
@@ -104,7 +107,7 @@ def raw_batches(patterns: Sequence[str], transform_output: Any) -> tf.data.Datas
             **tf.io.parse_example(examples, digest),
         }
 
-    return _records(patterns).batch(READ_BATCH).map(transformed).prefetch(1)
+    return _frugal(_records(patterns).batch(READ_BATCH).map(transformed).prefetch(1))
 
 
 def training_batches(items: Items, classes: int, settings: TrainSettings) -> tf.data.Dataset:
@@ -130,7 +133,7 @@ def training_batches(items: Items, classes: int, settings: TrainSettings) -> tf.
         return images, tf.one_hot(label, classes), tf.gather(weights, label)
 
     order = tf.data.Dataset.range(len(items)).shuffle(len(items), seed=settings.seed).batch(size, drop_remainder=True)
-    return order.repeat().map(batch).prefetch(2)
+    return _frugal(order.repeat().map(tf.autograph.experimental.do_not_convert(batch)).prefetch(2))
 
 
 def evaluation_batches(items: Items, classes: int, batch_size: int) -> tf.data.Dataset:
@@ -140,7 +143,20 @@ def evaluation_batches(items: Items, classes: int, batch_size: int) -> tf.data.D
     def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         return tf.cast(tf.gather(pixels, index), tf.float32), tf.one_hot(tf.gather(label_id, index), classes)
 
-    return tf.data.Dataset.range(len(items)).batch(batch_size).map(batch).prefetch(1)
+    order = tf.data.Dataset.range(len(items)).batch(batch_size)
+    return _frugal(order.map(tf.autograph.experimental.do_not_convert(batch)).prefetch(1))
+
+
+def _frugal(batches: tf.data.Dataset) -> tf.data.Dataset:
+    """Leaves out two services of TensorFlow that cost more than they give here.
+
+    The rewriting of the data set copies every tensor its maps refer to. The tuner, which has nothing to tune, sleeps
+    for ever longer, up to a minute, and whoever is done with the data set waits for it to wake.
+    """
+    options = tf.data.Options()
+    options.experimental_optimization.apply_default_optimizations = False
+    options.autotune.enabled = False
+    return batches.with_options(options)
 
 
 def class_weights(label_id: np.ndarray, classes: int) -> np.ndarray:
@@ -165,7 +181,7 @@ def _records(patterns: Sequence[str]) -> tf.data.Dataset:
 
 
 def _count(patterns: Sequence[str]) -> int:
-    return int(_records(patterns).reduce(np.int64(0), lambda count, _: count + 1))
+    return int(_frugal(_records(patterns)).reduce(np.int64(0), lambda count, _: count + 1))
 
 
 class _Pixels:
@@ -174,16 +190,22 @@ class _Pixels:
     def __init__(self, items: int) -> None:
         self._items = items
         self._filled = 0
-        self._memory: tf.Variable | None = None
+        self._memory = np.empty(0, np.uint8)
 
-    def append(self, batch: tf.Tensor) -> None:
-        if self._memory is None:
-            with tf.device("CPU"):
-                self._memory = tf.Variable(tf.zeros([self._items, *batch.shape[1:]], batch.dtype), trainable=False)
+    def append(self, batch: np.ndarray) -> None:
+        if not self._filled:
+            self._memory = _aligned((self._items, *batch.shape[1:]))
         end = self._filled + len(batch)
-        self._memory[self._filled : end].assign(batch)
+        self._memory[self._filled : end] = batch
         self._filled = end
 
     def tensor(self) -> tf.Tensor:
-        values = tf.convert_to_tensor(self._memory)
-        return values if self._filled == self._items else values[: self._filled]
+        return tf.experimental.dlpack.from_dlpack(self._memory[: self._filled].__dlpack__())  # the same memory
+
+
+def _aligned(shape: tuple[int, ...]) -> np.ndarray:
+    """Makes an uninitialised uint8 array at an address that TensorFlow can take over."""
+    size = math.prod(shape)
+    memory = np.empty(size + _ALIGNMENT_BYTES, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT_BYTES
+    return memory[start : start + size].reshape(shape)

@@ -57,6 +57,7 @@ def search(train: Items, classes: int, settings: TrainSettings, tune: TuneSettin
     steps = settings.epochs * fitting.steps_per_epoch(len(train), settings)
 
     def build(parameters: keras_tuner.HyperParameters) -> keras.Model:
+        """Builds and compiles the network of one trial."""
         return fitting.compiled(tuple(train.pixels.shape[1:]), classes, steps, proposed(parameters, settings))
 
     objective = keras_tuner.Objective("val_accuracy", direction="max")

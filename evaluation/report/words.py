@@ -31,6 +31,7 @@ CHECKS = {
     "baseline": "Against the baseline",
     "calibration": "Calibration error",
     "agreement": "Agrees with TFMA",
+    "learnt_from": "Test items it has learnt from",
 }
 ACRONYMS = {"f1": "F1", "ece": "ECE", "id": "id", "auc": "AUC", "px": "(px)", "sha256": "SHA-256"}
 

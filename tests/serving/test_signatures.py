@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import keras
 import numpy as np
 import pytest
@@ -14,18 +16,14 @@ from transform.image import preprocessing_fn
 CLASSES = ("dark", "light", "never")
 
 
-class FakeTransform:
-    """Stands in for `tft.TFTransformOutput`: the same graph without Beam."""
+class FakeTransform(tf.Module):
+    """Stands in for `transform.graph.TransformGraph`: the same graph without Beam."""
 
-    def transform_features_layer(self) -> tf.Module:
-        """Returns the transform as something a SavedModel can hold."""
-        layer = tf.Module()
-        layer.call = tf.function(lambda raw: preprocessing_fn(raw, {"image": {"height_px": 8, "width_px": 8}}))
-        return layer.call
+    raw_spec: ClassVar = {features.IMAGE: tf.io.FixedLenFeature([1], tf.string)}
 
-    def raw_feature_spec(self) -> dict[str, tf.io.FixedLenFeature]:
-        """Returns what the schema says of the raw features."""
-        return {features.IMAGE: tf.io.FixedLenFeature([1], tf.string)}
+    def __call__(self, raw: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Transforms a batch."""
+        return preprocessing_fn(raw, {"image": {"height_px": 8, "width_px": 8}})
 
 
 @pytest.fixture(scope="module")

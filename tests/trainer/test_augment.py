@@ -7,12 +7,13 @@ import pytest
 import tensorflow as tf
 
 from applications.errors import UnknownName
-from trainer.augment import augment, crop, names
+from trainer.augment import augment, crop
+from trainer.choices import CHOICES
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (24, 16, 16, 3), np.uint8)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", CHOICES["train.augment"])
 @pytest.mark.parametrize("shape", [(24, 16, 16, 3), (24, 16, 32, 3)])
 def test_every_change_keeps_shape_dtype_and_range(name: str, shape: tuple[int, ...]) -> None:
     tf.random.set_seed(3)
@@ -49,7 +50,7 @@ def test_no_change_is_no_change() -> None:
 
 
 def test_an_unknown_change_is_named_with_the_nearest() -> None:
-    with pytest.raises(UnknownName, match=r"no change \(train.augment\) 'flipp'; .* Did you mean 'flip'\?"):
+    with pytest.raises(UnknownName, match=r"no train.augment 'flipp'; .* Did you mean 'flip'\?"):
         augment(tf.constant(IMAGES), ["flipp"])
 
 

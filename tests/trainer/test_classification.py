@@ -6,6 +6,8 @@ import dataclasses
 import json
 import logging
 import pathlib
+import shutil
+from types import SimpleNamespace
 
 import keras_tuner
 import numpy as np
@@ -60,7 +62,8 @@ def test_labels_come_in_the_order_of_the_application(trained) -> None:
 
 def test_history_has_the_agreed_keys(trained) -> None:
     history = json.loads(pathlib.Path(trained.model_run_dir, "history.json").read_text())
-    assert set(history) == {"epochs", "best_epoch", "stopped_early", "network", "parameters", "train_seconds"}
+    keys = {"epochs", "best_epoch", "stopped_early", "network", "parameters", "train_seconds", "temperature"}
+    assert set(history) == keys
     assert history["network"] == "small_resnet"
     assert len(history["epochs"]) == 3
 
@@ -74,6 +77,17 @@ def test_the_model_says_which_items_it_has_learnt_from(trained) -> None:
     stopped_by = json.loads(pathlib.Path(trained.model_run_dir, "trainer_predictions.json").read_text())["sha256"]
     assert len(known) == 96 + 48
     assert {digest[:16] for digest in stopped_by} <= known
+
+
+def test_a_model_that_starts_from_weights_says_what_those_have_learnt_from_too(trained, fn_args, tmp_path) -> None:
+    weights = shutil.copy(f"{trained.model_run_dir}/network.weights.h5", tmp_path)
+    known = pathlib.Path(trained.model_run_dir, "network.learnt_from.txt").read_text()
+    (tmp_path / "network.learnt_from.txt").write_text(f"{known}{'f' * 16}\n")
+    config = {**fn_args.custom_config, "train": {**fn_args.custom_config["train"], "weights": weights, "epochs": 1}}
+    again = {"serving_model_dir": str(tmp_path / "model"), "model_run_dir": str(tmp_path / "run")}
+    classification.run_fn(SimpleNamespace(**{**vars(fn_args), **again, "custom_config": config}))
+    assert learnt_from.read(tmp_path / "model") == {*known.split(), "f" * 16}
+    assert learnt_from.of_weights(str(tmp_path / "run" / "network.weights.h5")) == {*known.split(), "f" * 16}
 
 
 def test_tuned_values_stand_over_configured_ones(fn_args) -> None:

@@ -51,7 +51,7 @@ def test_published_networks_refuse_tiny_images(name: str) -> None:
 
 
 def test_an_unknown_network_is_named_with_the_nearest() -> None:
-    with pytest.raises(UnknownName, match=r"no network .* 'small_resnt'; .*Did you mean 'small_resnet'\?"):
+    with pytest.raises(UnknownName, match=r"no train.model 'small_resnt'; .*Did you mean 'small_resnet'\?"):
         models.build((32, 32, 3), 4, dataclasses.replace(SMALL, model="small_resnt"))
 
 

@@ -29,7 +29,7 @@ def test_several_workers_need_a_cluster(monkeypatch) -> None:
 
 
 def test_an_unknown_strategy_is_named_with_the_nearest() -> None:
-    with pytest.raises(UnknownName, match=r"no strategy .* 'miror'.*Did you mean 'mirrored'\?"):
+    with pytest.raises(UnknownName, match=r"no train.strategy 'miror'.*Did you mean 'mirrored'\?"):
         strategies.strategy("miror")
 
 

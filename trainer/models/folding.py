@@ -23,6 +23,7 @@ def folded(network: keras.Model) -> keras.Model:
         return network
 
     def clone(layer: keras.Layer) -> keras.Layer:
+        """Copies a layer without its weights: with a bias before a normalisation, and nothing for that."""
         if isinstance(layer, FusedBatchNorm):
             return keras.layers.Identity(name=layer.name)
         config = layer.get_config()
