@@ -75,6 +75,7 @@ def compare(data: Path, work: Path, epochs: int) -> dict[str, Any]:
         f"train.patience={epochs}",
         "blessing.at_least=0.0",
         "blessing.worst_class_at_least=0.0",
+        "blessing.calibration_error_at_most=1.0",
     )
     first = ours(data, out, work / "ours.log", *settings)
     again = ours(data, out, work / "rerun.log", *settings)
@@ -131,6 +132,7 @@ def growth(work: Path) -> dict[str, Any]:
             "local.stages_at_once=1",
             "blessing.at_least=0.0",
             "blessing.worst_class_at_least=0.0",
+            "blessing.calibration_error_at_most=1.0",
         )
         ours(data, out, work / f"growth-{items}.log", *settings)
         stages[items] = {stage["name"]: stage for stage in newest_record(out)["stages"]}

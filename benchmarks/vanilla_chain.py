@@ -28,6 +28,7 @@ from trainer.augment import augment, crop
 APPLICATION = "satellite/landcover"
 _FLOATS = "image_floats"
 _SIDE_PX = 64
+VALIDATION_STEPS = 5  # what TFX's tutorials take
 
 
 def preprocessing_fn(inputs: dict[str, Any]) -> dict[str, Any]:
@@ -65,24 +66,34 @@ def run_fn(fn_args: tfx.components.FnArgs) -> None:
     settings = application.train
     transform_output = tft.TFTransformOutput(fn_args.transform_output)
     batch_size = int(fn_args.custom_config["batch_size"])
-    batches = fn_args.data_accessor.tf_dataset_factory(
-        fn_args.train_files,
-        tfxio.TensorFlowDatasetOptions(batch_size=batch_size, label_key=features.LABEL_ID),
-        transform_output.transformed_metadata.schema,
-    ).repeat()
+    options = tfxio.TensorFlowDatasetOptions(batch_size=batch_size, label_key=features.LABEL_ID)
+    schema = transform_output.transformed_metadata.schema
+    batches = fn_args.data_accessor.tf_dataset_factory(fn_args.train_files, options, schema).repeat()
+    withheld = fn_args.data_accessor.tf_dataset_factory(fn_args.eval_files, options, schema).repeat()
     classes = len(application.classes)
 
     def prepared(inputs: dict[str, tf.Tensor], label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Crops and changes a batch: float32 `[batch, height, width, 3]`, 0 to 255, and one-hot labels."""
         pixels = tf.cast(tf.ensure_shape(inputs[_FLOATS], [None, _SIDE_PX, _SIDE_PX, 3]), tf.uint8)
         images = augment(crop(pixels, settings.crop), settings.augment)
         return tf.cast(images, tf.float32), tf.one_hot(tf.reshape(label, [-1]), classes)
+
+    def unchanged(inputs: dict[str, tf.Tensor], label: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Passes a batch of the withheld split on as `prepared` gives it, but whole."""
+        return inputs[_FLOATS], tf.one_hot(tf.reshape(label, [-1]), classes)
 
     model = models.build((_SIDE_PX, _SIDE_PX, 3), classes, settings)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=settings.label_smoothing)
     model.compile(
         keras.optimizers.AdamW(settings.learning_rate, weight_decay=settings.weight_decay), loss, metrics=["accuracy"]
     )
-    model.fit(batches.map(prepared), steps_per_epoch=fn_args.train_steps, epochs=1, verbose=2)
+    model.fit(
+        batches.map(prepared),
+        steps_per_epoch=fn_args.train_steps,
+        validation_data=withheld.map(unchanged),
+        validation_steps=fn_args.eval_steps,
+        verbose=2,
+    )
     exported = Exported(model, transform_output)
     tf.saved_model.save(exported, fn_args.serving_model_dir, signatures={"serving_default": exported.serve})
 
@@ -111,7 +122,7 @@ def create_pipeline(records: Path, out: Path, steps: int, batch_size: int) -> tf
         transform_graph=transform.outputs["transform_graph"],
         schema=schema.outputs["schema"],
         train_args=tfx.proto.TrainArgs(num_steps=steps),
-        eval_args=tfx.proto.EvalArgs(num_steps=1),
+        eval_args=tfx.proto.EvalArgs(num_steps=VALIDATION_STEPS),
         custom_config={"batch_size": batch_size},
     )
     accuracy = tfma.MetricThreshold(value_threshold=tfma.GenericValueThreshold(lower_bound={"value": 0.0}))

@@ -84,6 +84,10 @@ class Stages(Protocol):
         """For each stage, in order, those it depends on."""
 
     @property
+    def guards(self) -> Mapping[str, Sequence[str]]:
+        """For some stages, those they depend on that only give them leave to go on."""
+
+    @property
     def skipped(self) -> frozenset[str]:
         """Stages whose outputs are there already, or not wanted."""
 
@@ -129,7 +133,7 @@ class LocalRun:
         except KeyboardInterrupt:
             state = "interrupted"
         finally:
-            self._stop_stages()
+            self._stop_stages(list(self._running))
             self._account_energy(joules_before)
         return state
 
@@ -140,10 +144,13 @@ class LocalRun:
 
     def _load(self, load: Callable[[], Stages]) -> Stages:
         self._is_loading = True
+        gc.disable()  # nothing becomes garbage while modules load, and looking for it takes a third of the time
         try:
             return load()
         finally:
             self._is_loading = False
+            gc.freeze()  # a forked stage shares the modules instead of copying them at its first collection
+            gc.enable()
 
     def _plan(self, stages: Stages) -> Schedule:
         self._emit({"event": "server", "state": "ready"})
@@ -151,9 +158,9 @@ class LocalRun:
         for stage in stages.upstream:
             if stage in stages.skipped:
                 self._emit({"event": "stage", "stage": stage, "state": "skipped"})
-        gc.collect()
-        gc.freeze()  # a forked stage then shares the imported modules instead of copying them at its first collection
-        return Schedule(stages.upstream, at_once=self._settings.stages_at_once, skip=stages.skipped)
+        return Schedule(
+            stages.upstream, at_once=self._settings.stages_at_once, skip=stages.skipped, guards=stages.guards
+        )
 
     def _start(self, schedule: Schedule, stages: Stages) -> None:
         for stage in schedule.startable():
@@ -163,27 +170,29 @@ class LocalRun:
             self._running[stage] = stage_process.fork_stage(stage, work, self._record.log(stage))
 
     def _wait(self, schedule: Schedule) -> None:
-        """Waits a moment for stages to say something or to end."""
-        pipes = {process.pipe: process for process in self._running.values()}
-        readable, _, _ = select.select(list(pipes), [], [], _LOOK_S)
-        for pipe in readable:
-            self._hear(pipes[pipe], schedule)
+        """Waits a moment for stages to say something or to end; ends those whose work is lost."""
+        select.select([process.pipe for process in self._running.values()], [], [], _LOOK_S)
+        for process in list(self._running.values()):
+            has_ended = process.has_ended()  # asked before the last reading, which then misses nothing
+            self._hear(process)
+            if has_ended or process.has_closed:
+                self._finish(process, schedule)
+        self._stop_stages(lost := schedule.lost)
+        for name in lost:
+            schedule.set(name, "failed")
 
-    def _hear(self, process: StageProcess, schedule: Schedule) -> None:
+    def _hear(self, process: StageProcess) -> None:
         for message in process.read():
             if message["kind"] in ("result", "error"):
                 process.outcome = message
             else:
                 self._emit({"event": "progress", "stage": process.name, **message})
-        if process.has_closed:
-            self._finish(process, schedule)
 
     def _finish(self, process: StageProcess, schedule: Schedule) -> None:
         outcome = process.outcome
-        _, status, account = os.wait4(process.pid, 0)
+        status, usage = process.wait()
         os.close(process.pipe)
         del self._running[process.name]
-        usage = Usage.of(account)
         self._usage[process.name] = usage
         event = {"event": "stage", "stage": process.name, **self._measured(process, usage)}
         if outcome.get("kind") == "result":
@@ -207,20 +216,21 @@ class LocalRun:
             **dataclasses.asdict(estimated),
         }
 
-    def _stop_stages(self) -> None:
-        """Ends the stages that still run, so that none outlives the run."""
-        self.has_ended_by_force |= bool(self._running)
-        for process in self._running.values():
+    def _stop_stages(self, names: Sequence[str]) -> None:
+        """Ends stages that still run."""
+        stopped = [self._running.pop(name) for name in names if name in self._running]
+        self.has_ended_by_force |= bool(stopped)
+        for process in stopped:
             process.stop(signal.SIGTERM)
         deadline = time.monotonic() + _GRACE_S
-        for process in self._running.values():
-            while os.waitpid(process.pid, os.WNOHANG) == (0, 0):
+        for process in stopped:
+            while not process.has_ended():
                 if time.monotonic() > deadline:
                     process.stop(signal.SIGKILL)
                 time.sleep(0.02)
+            os.close(process.pipe)
             wall_s = round(time.monotonic() - process.started_s, 3)
             self._emit({"event": "stage", "stage": process.name, "state": "interrupted", "wall_s": wall_s})
-        self._running.clear()
 
     def _end_state(self, schedule: Schedule) -> str:
         if self._stop_asked:
@@ -300,7 +310,7 @@ def _run_aside(work: stage_process.Work, log: Path) -> None:
     while not process.has_closed:
         select.select([process.pipe], [], [])
         messages += process.read()
-    _, status = os.waitpid(process.pid, 0)
+    status, _ = process.wait()
     os.close(process.pipe)
     for message in messages:
         if message["kind"] == "error":

@@ -52,6 +52,23 @@ class StageProcess:
     outcome: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     has_closed: bool = False
     _pending: bytes = b""
+    _exit: tuple[int, Usage] | None = None
+
+    def has_ended(self) -> bool:
+        """Returns whether the process is gone; processes it left behind are ended then, as they may hold its pipe."""
+        if self._exit is None:
+            pid, status, account = os.wait4(self.pid, os.WNOHANG)
+            if pid:
+                self._exit = status, Usage.of(account)
+                self.stop(signal.SIGKILL)
+        return self._exit is not None
+
+    def wait(self) -> tuple[int, Usage]:
+        """Waits until the process is gone; returns its status as `os.wait` gives it, and what it took."""
+        if self._exit is None:
+            _, status, account = os.wait4(self.pid, 0)
+            self._exit = status, Usage.of(account)
+        return self._exit
 
     def read(self) -> list[dict[str, Any]]:
         """Reads what the child has written since the last call, without waiting."""

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 import time
+import types
 
 import pytest
 
@@ -17,6 +18,7 @@ from pipeline.run_record import RunRecord
 
 class FakeStages:
     skipped = frozenset()
+    guards = types.MappingProxyType({})
 
     def __init__(self, **special):
         self.upstream = {"read": [], "learn": ["read"], "look": ["read"], "end": ["learn", "look"]}
@@ -75,6 +77,40 @@ def test_a_failed_stage_stops_those_behind_it_and_its_words_are_the_error(record
     assert stages["learn"]["error"] == "6 of 9 items are bad."
     assert stages["look"]["state"] == "done"
     assert stages["end"]["state"] == "waiting"
+
+
+class GuardedStages(FakeStages):
+    def __init__(self, **special):
+        super().__init__(**special)
+        self.upstream = {"read": [], "judge": ["read"], "learn": ["read", "judge"], "end": ["learn"]}
+        self.guards = {"learn": ["judge"]}
+
+
+def test_a_guarded_stage_starts_beside_its_guard_but_nothing_behind_it_does(record):
+    special = {"judge": lambda: time.sleep(0.4)}
+    assert LocalRun(record, LocalSettings(stages_at_once=2)).run(lambda: GuardedStages(**special)) == "complete"
+    judge, learn, end = (record.stage(name) for name in ("judge", "learn", "end"))
+    assert learn["started_utc"] < judge["ended_utc"] <= end["started_utc"]
+
+
+def test_a_guard_that_fails_ends_what_it_guards_at_once(record):
+    local = LocalRun(record, LocalSettings(stages_at_once=2))
+    started = time.monotonic()
+    state = local.run(lambda: GuardedStages(judge=refuse, learn=lambda: time.sleep(60)))
+    assert (state, local.error) == ("failed", "judge: 6 of 9 items are bad.")
+    assert time.monotonic() - started < 30
+    assert [record.stage(name)["state"] for name in ("judge", "learn", "end")] == ["failed", "interrupted", "waiting"]
+
+
+def test_a_killed_stage_is_noticed_though_a_process_of_its_own_lives_on(record):
+    def leave_a_child():
+        if os.fork() == 0:
+            time.sleep(60)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    state, error, stages = run(record, learn=leave_a_child)
+    assert (state, stages["learn"]["state"]) == ("failed", "failed")
+    assert "SIGKILL" in error
 
 
 def test_a_stage_killed_from_outside_is_told_as_such(record):

@@ -63,3 +63,33 @@ def test_a_stage_is_behind_exactly_those_that_are_before_it(upstream):
     for name in upstream:
         assert all(name in descendants(upstream, before) for before in ancestors(upstream, name))
         assert name in ancestors(upstream, name)
+
+
+GUARDED = {"read": [], "judge": ["read"], "learn": ["read", "judge"], "end": ["learn"]}
+
+
+def test_a_guarded_stage_may_start_early_but_nothing_behind_it_before_the_guard_is_done():
+    schedule = Schedule(GUARDED, at_once=2, guards={"learn": ["judge"]})
+    schedule.set("read", "done")
+    assert schedule.startable() == ["judge", "learn"]
+    schedule.set("judge", "running")
+    schedule.set("learn", "done")
+    assert schedule.startable() == []
+    schedule.set("judge", "done")
+    assert schedule.startable() == ["end"]
+
+
+def test_a_guarded_stage_is_lost_when_its_guard_fails():
+    schedule = Schedule(GUARDED, at_once=2, guards={"learn": ["judge"]})
+    schedule.set("read", "done")
+    schedule.set("learn", "running")
+    schedule.set("judge", "running")
+    assert schedule.lost == []
+    schedule.set("judge", "failed")
+    assert schedule.lost == ["learn"]
+
+
+def test_with_one_stage_at_a_time_the_guard_goes_first():
+    schedule = Schedule(GUARDED, at_once=1, guards={"learn": ["judge"]})
+    schedule.set("read", "done")
+    assert schedule.startable() == ["judge"]
