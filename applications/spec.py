@@ -28,7 +28,7 @@ class Application:
         source: dotted name of the class that reads and synthesizes the data.
         classes: label names, in the order of the model's outputs.
         group_by: the split unit; "content" means near-duplicate clusters of the items themselves,
-            any other word says what the source writes into each example's group key.
+            any other word names the source's own groups, which are joined where they share near-duplicates.
         slices: feature names by which the evaluation is broken down.
         synthetic_items: size of the synthetic sample that a run without data makes.
     """

@@ -9,7 +9,6 @@ GROUP = "group"  # bytes: split unit; no group is in two splits
 ORIGIN = "origin"  # bytes: path of the file, relative to the data path, with "/" on every system
 SHA256 = "sha256"  # bytes: 64 hexadecimal digits, of the file's content
 PERCEPTUAL_HASH = "perceptual_hash"  # bytes: 16 hexadecimal digits, near for images that look alike
-THUMBNAIL = "thumbnail"  # bytes: 192 levels, 8 by 8 by RGB; from source to ingest alone, never written
 HEIGHT_PX = "height_px"  # int64: pixels
 WIDTH_PX = "width_px"  # int64: pixels
 BRIGHTNESS = "brightness"  # float: mean luma, 0 to 1

@@ -22,6 +22,23 @@ class Strand:
     reach: float
 
 
+def contrast(thumbnails: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Returns the contrast of each thumbnail, by which it is flat or not.
+
+    Args:
+        thumbnails: uint8 `[images, 8, 8, 3]`, from `perceptual.thumbnail`.
+
+    Returns:
+        float32 `[images]`, standard deviation of luma, of 256 levels.
+    """
+    return np.asarray(_luma(thumbnails).std(axis=1))
+
+
+def _luma(thumbnails: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """Luma of every cell, float32 `[images, 64]`."""
+    return (thumbnails.reshape(-1, perceptual.THUMBNAIL_PX**2, 3) @ perceptual._LUMA).astype(np.float32)
+
+
 class Looks:
     """What of every thumbnail the rule looks at, computed once.
 
@@ -38,16 +55,15 @@ class Looks:
         """
         self.count = len(hashes)
         self._hashes = hashes
-        cells = thumbnails.reshape(self.count, perceptual.THUMBNAIL_PX**2, 3)
-        luma = (cells @ perceptual._LUMA).astype(np.float32)
+        luma = _luma(thumbnails)
         self._spread = luma.std(axis=1)
         self._luma = luma - luma.mean(axis=1, keepdims=True)
-        self._colour = cells.mean(axis=1, dtype=np.float32)
+        self._colour = thumbnails.mean(axis=(1, 2), dtype=np.float32)
 
     def strands(self) -> tuple[Strand, Strand]:
         """Returns two strands, one by colour and one by contrast; any two images that look alike share one."""
-        flat = np.flatnonzero(self._spread < perceptual._FLAT_LEVELS)
-        structured = np.flatnonzero(self._spread * (perceptual._MOST_GAIN + _ROUNDING) >= perceptual._FLAT_LEVELS)
+        flat = np.flatnonzero(self._spread < perceptual.FLAT_LEVELS)
+        structured = np.flatnonzero(self._spread * (perceptual._MOST_GAIN + _ROUNDING) >= perceptual.FLAT_LEVELS)
         contrast = np.log(self._spread[structured])
         return (
             Strand(flat, self._colour[flat, 1], perceptual._FLAT_COLOUR_LEVELS + _ROUNDING),
@@ -68,7 +84,7 @@ class Looks:
         apart = np.bitwise_count(self._hashes[first] ^ self._hashes[second])
         answer = apart <= bits
         near = np.flatnonzero(answer)
-        flat = np.maximum(self._spread[first[near]], self._spread[second[near]]) < perceptual._FLAT_LEVELS
+        flat = np.maximum(self._spread[first[near]], self._spread[second[near]]) < perceptual.FLAT_LEVELS
         answer[near[flat]] = apart[near[flat]] <= min(bits, perceptual._FLAT_BITS)
         answer[near[flat]] &= self._same_colour(first[near[flat]], second[near[flat]])
         answer[near[~flat]] = self._same_structure(first[near[~flat]], second[near[~flat]])

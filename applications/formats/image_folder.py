@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from applications.errors import DataError, DataPathError, near_name
-from applications.formats.source import EXAMPLES, REFUSED, Inventory
+from applications.formats.source import Inventory
 from applications.spec import Application
 from schemas import features
 
@@ -58,19 +58,32 @@ class ImageFolder:
             self._check_count(path, name, count)
         return inventory
 
-    def examples(self, path: str) -> beam.PTransform:
+    def items(self, path: str) -> beam.PTransform:
         """Reads every file below the class folders.
 
         Args:
             path: as `inspect` takes it.
 
         Returns:
-            A transform from `PBegin` to `{EXAMPLES: tf.train.Example, REFUSED: Refusal}`; each file is in one of
-            them. The order is unspecified.
+            A transform from `PBegin` to `Batch`es; each file is once in one of them. The order is unspecified.
         """
         from applications.formats.image_folder_beam import ReadImageFolder
 
         return ReadImageFolder(path, self.application, self.group)
+
+    def content(self, path: str, address: bytes) -> bytes:
+        """Reads the file of an item again.
+
+        Args:
+            path: as `inspect` takes it.
+            address: of the item, from `items`.
+
+        Raises:
+            Refused: it cannot be read.
+        """
+        from applications.formats.image_files import read_bytes
+
+        return read_bytes(path, address)
 
     def _class_folders(self, path: str) -> list[str]:
         if "://" in path:
@@ -188,6 +201,3 @@ def _is_hidden(name: str) -> bool:
 
 def _text(file: bytes) -> str:
     return os.fsdecode(file)
-
-
-__all__ = ["EXAMPLES", "REFUSED", "ImageFolder", "Inventory", "list_files"]

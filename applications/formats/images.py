@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import re
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +28,7 @@ _OTHER_MAGIC = {
 }
 _PLAIN_MODES = ("RGB", "L", "P", "1")
 _ALPHA_MODES = ("RGBA", "LA", "PA")
+_ADDRESS = re.compile(r"<[^<>]* at 0x[0-9a-f]+>")  # of an object in memory: another one in every run
 _OPAQUE = 255
 _WORKING_PX = 512  # hash and thumbnail look from afar: larger images are averaged to about this first
 
@@ -166,13 +168,13 @@ def _ends(data: bytes, kind: str) -> bool:
 
 
 def _luma_statistics(luma: Image.Image) -> tuple[float, float]:
-    counts = np.asarray(luma.histogram(), np.float64)
+    counts = np.asarray(luma.histogram(), np.float64) / (luma.width * luma.height)
     levels = np.arange(256) / 255
-    mean = float(counts @ levels / counts.sum())
-    variance = float(counts @ (levels - mean) ** 2 / counts.sum())
+    mean = float(counts @ levels)
+    variance = float(counts @ (levels - mean) ** 2)
     return mean, variance**0.5
 
 
 def _words(error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = " ".join(_ADDRESS.sub("", str(error)).split())
     return text[:200] or type(error).__name__

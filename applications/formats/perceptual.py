@@ -15,12 +15,12 @@ import numpy as np
 import numpy.typing as npt
 
 THUMBNAIL_PX = 8
+FLAT_LEVELS = 1.0  # a thumbnail with a smaller standard deviation, of 256 levels, has no structure to compare
 
 _FREQUENCIES = 12  # per axis, from which the lowest are taken
 _SIGNS = 40  # lowest frequencies whose sign is a bit
 _PAIRS = 12  # pairs of the very lowest, whose sum and difference give a bit each
 _NOTHING = 1e-4  # a coefficient up to this, of 256 levels, is rounding
-_FLAT_LEVELS = 1.0  # a thumbnail with a smaller standard deviation, of 256 levels, has no structure to compare
 _FLAT_BITS = 3  # so flat images must agree in the hash more closely
 _FLAT_COLOUR_LEVELS = 4.0  # and in mean colour
 _LEAST_CORRELATION = 0.93  # of the lumas of two thumbnails; true repeats in TrashNet have 0.94 and more
@@ -113,7 +113,7 @@ def looks_alike(
         return False
     luma_a, luma_b = thumb_a @ _LUMA, thumb_b @ _LUMA
     spread_a, spread_b = float(luma_a.std()), float(luma_b.std())
-    if max(spread_a, spread_b) < _FLAT_LEVELS:
+    if max(spread_a, spread_b) < FLAT_LEVELS:
         colour = np.abs(thumb_a.mean((0, 1)) - thumb_b.mean((0, 1))).max()
         return apart <= min(bits, _FLAT_BITS) and bool(colour <= _FLAT_COLOUR_LEVELS)
     if min(spread_a, spread_b) * _MOST_GAIN < max(spread_a, spread_b):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from applications.formats.refusal import Refusal
 
 if TYPE_CHECKING:
     import apache_beam as beam
-
-EXAMPLES, REFUSED = "examples", "refused"  # keys of the two collections that `Source.examples` gives
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,40 @@ class Inventory:
         return sum(self.items_by_class.values())
 
 
+class Item(NamedTuple):
+    """All that is known of one readable item but its content, which is large and read again when the item is written.
+
+    Attributes:
+        origin: names the item, for people too; of a file its path relative to the data path, with "/".
+        address: what `Source.content` finds the content by.
+        sha256: 64 hexadecimal digits, of the content.
+        label: class name.
+        group: what must stay in one split (a scene, a site); "" where the source knows none.
+        perceptual_hash: 16 hexadecimal digits, see `perceptual`; "" where the item is not an image.
+        thumbnail: 8 by 8 by RGB levels, see `perceptual`; b"" where the item is not an image.
+        content_bytes: size of the content.
+        values: what else its Example holds: feature key → value.
+    """
+
+    origin: str
+    address: bytes
+    sha256: str
+    label: str
+    group: str
+    perceptual_hash: str
+    thumbnail: bytes
+    content_bytes: int
+    values: dict[str, str | int | float]
+
+
+@dataclasses.dataclass(frozen=True)
+class Batch:
+    """What became of some items that were read together: one element for Beam, whose cost is by the element."""
+
+    items: list[Item]
+    refused: list[Refusal]
+
+
 class Source(Protocol):
     """Reads the real files of an application, and makes a synthetic sample of them."""
 
@@ -34,8 +68,12 @@ class Source(Protocol):
         """Looks at the layout without reading the files; raises `DataPathError` or `DataError` where it cannot do."""
         ...
 
-    def examples(self, path: str) -> beam.PTransform:
-        """A transform from the pipeline's start to `{EXAMPLES: tf.train.Example, REFUSED: Refusal}`, one per item."""
+    def items(self, path: str) -> beam.PTransform:
+        """A transform from the pipeline's start to `Batch`es in which every item is once, in any order."""
+        ...
+
+    def content(self, path: str, address: bytes) -> bytes:
+        """Reads the content of one item again; raises `Refused` where it no longer can be."""
         ...
 
     def synthesize(self, out_dir: str, *, items: int, seed: int) -> None:

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
-import shutil
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -61,9 +59,7 @@ class World(Protocol):
 
 
 def write_world(application: Application, world: World, out_dir: str, *, items: int, seed: int) -> None:
-    """Writes `<class>/<class>_<number>.jpg` and `truth.json`; whole or not at all.
-
-    A folder that holds the same world already is left as it is.
+    """Writes `<class>/<class>_<number>.jpg` and, when all are there, `truth.json`.
 
     Args:
         application: whose classes are drawn.
@@ -74,44 +70,23 @@ def write_world(application: Application, world: World, out_dir: str, *, items: 
 
     Raises:
         ConfigError: too few items, or a negative seed.
-        OutputError: the folder holds something else, or cannot be written.
+        OutputError: the folder holds something already.
     """
     least = LEAST_PER_CLASS * len(application.classes)
     if items < least:
         raise ConfigError(f"items must be at least {least} ({LEAST_PER_CLASS} per class), got {items}.")
     if seed < 0:
         raise ConfigError(f"seed must be 0 or above, got {seed}.")
-    header = {"version": 1, "application": application.name, "seed": seed, "items": items}
-    target = Path(out_dir)
-    if _is_there(target, header):
-        return
-    partial = target.with_name(f".{target.name}.partial")
-    shares = {name: world.shares[name] for name in application.classes}
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        truth = {**header, "classes": class_counts(shares, items)}
-        truth |= _Writer(world, partial, seed).write(plan_files(shares, items, seed))
-        (partial / TRUTH).write_text(json.dumps(truth, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-        if target.exists():
-            target.rmdir()
-        os.replace(partial, target)
-    except OSError as error:
-        raise OutputError(f"cannot write synthetic data to {out_dir!r}: {error}. Give another folder.") from error
-
-
-def _is_there(target: Path, header: Mapping[str, object]) -> bool:
-    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
-        return False
-    try:
-        found = json.loads((target / TRUTH).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        found = {}
-    if not isinstance(found, dict) or any(found.get(key) != value for key, value in header.items()):
+    folder = Path(out_dir)
+    if folder.exists() and any(folder.iterdir()):
         raise OutputError(
-            f"{str(target)!r} exists and holds something else than {header['items']} items of "
-            f"{header['application']} with seed {header['seed']}. Remove it or give another folder."
+            f"synthetic data need a new or empty folder, but {out_dir!r} holds files. Give another folder."
         )
-    return True
+    shares = {name: world.shares[name] for name in application.classes}
+    truth = {"version": 1, "application": application.name, "seed": seed, "items": items}
+    truth |= {"classes": class_counts(shares, items)}
+    truth |= _Writer(world, folder, seed).write(plan_files(shares, items, seed))
+    (folder / TRUTH).write_text(json.dumps(truth, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 class _Writer:

@@ -42,7 +42,7 @@ def clusters(hashes: Hashes, thumbnails: npt.NDArray[np.uint8], bits: int) -> np
             run = _Runs(hashes[strand.members] & np.uint64(mask), strand.at, strand.reach)
             for first, second in run.pairs(strand.members, roots):
                 alike = looks.alike(first, second, bits)
-                _join(roots, first[alike], second[alike])
+                join(roots, first[alike], second[alike])
     return roots
 
 
@@ -85,13 +85,21 @@ class _Runs:
         return np.asarray(np.minimum.reduceat(held, self._begins) != np.maximum.reduceat(held, self._begins))
 
 
-def _join(roots: Places, first: Places, second: Places) -> None:
-    """Joins the clusters of each pair, in place; a cluster is named by its smallest place."""
+def join(roots: Places, first: Places, second: Places) -> None:
+    """Joins the clusters of each pair, in place; a cluster is named by its smallest place.
+
+    Args:
+        roots: intp `[items]`, the place that names the cluster of each.
+        first: intp `[pairs]`, places of the one of each pair.
+        second: intp `[pairs]`, places of the other.
+    """
     renamed: dict[int, int] = {}
 
     def top(name: int) -> int:
         while name in renamed:
-            name = renamed[name]
+            above = renamed[name]
+            renamed[name] = renamed.get(above, above)  # the way up is halved, so that a long chain stays cheap
+            name = above
         return name
 
     for one, other in zip(roots[first].tolist(), roots[second].tolist(), strict=True):
@@ -101,5 +109,5 @@ def _join(roots: Places, first: Places, second: Places) -> None:
     if renamed:
         names = np.array(list(renamed), np.intp)
         table = np.arange(len(roots), dtype=np.intp)
-        table[names] = [top(name) for name in renamed]
+        table[names] = [top(name) for name in names.tolist()]
         roots[:] = table[roots]

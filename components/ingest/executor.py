@@ -46,6 +46,8 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         application = _configured(exec_properties)
         source = discovery.source(application)
         job = flow.Job(
+            source=source,
+            data_path=exec_properties["data_path"],
             group_by=application.group_by,
             ingest=application.ingest,
             split=application.split,
@@ -53,14 +55,14 @@ class Executor(base_beam_executor.BaseBeamExecutor):
             examples_uri=examples.uri,
             quarantine_uri=quarantine.uri,
         )
-        self._run(source, exec_properties["data_path"], job)
+        self._run(job)
         judgement.check(_summary(quarantine.uri), _refused(quarantine.uri), job.split, application.classes)
         _describe(examples)
 
-    def _run(self, source: Source, data_path: str, job: flow.Job) -> None:
+    def _run(self, job: flow.Job) -> None:
         try:
             with self._make_beam_pipeline() as pipeline:
-                flow.run(pipeline, source.examples(data_path), job)
+                flow.run(pipeline, job)
         except EarthloopError:
             raise
         except Exception as error:

@@ -1,32 +1,30 @@
-"""The Beam pipeline of ingest: read, plan on a few facts per item, write each split in a fixed order."""
+"""The Beam pipeline of ingest: read, plan on a few facts per item, write each split in a fixed order.
+
+Between reading and writing no content is kept: it is read again when it is written, so memory grows with the number of
+items, not with their size.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 import apache_beam as beam
-import tensorflow as tf
 from apache_beam.io.filesystems import FileSystems
 
 from applications import progress
-from applications.formats.refusal import Refusal
-from applications.formats.source import EXAMPLES, REFUSED
+from applications.errors import StageError
+from applications.formats.refusal import Refused
+from applications.formats.source import Batch, Item, Source
 from applications.settings import IngestSettings, SplitSettings
-from components.ingest.plan import Fact, Place, make_plan
-from components.ingest.records import raw, text, write_records
-from schemas import features
+from components.ingest.plan import Plan, make_plan
+from components.ingest.records import make_example, write_records
 
 REFUSED_FILE, SUMMARY_FILE = "refused.jsonl", "summary.json"
 _REPORT_EVERY = 250  # items
-
 _ITEMS_PER_FILE = 2500  # of all splits together, about
-_FILES_WHEN_UNKNOWN = 64
-
-Record = tuple[str, str, bytes]  # SHA-256, origin, serialized Example
-Gathered = tuple[int, Iterable[Record]]  # the records of one range of SHA-256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,12 +32,16 @@ class Job:
     """All that one ingest needs to know.
 
     Attributes:
+        source: reads the items.
+        data_path: where they are.
         group_by: the application's split unit.
         items: how many are expected, for the progress shown; 0 when unknown.
         examples_uri: folder of the examples artifact.
         quarantine_uri: folder of the quarantine artifact.
     """
 
+    source: Source
+    data_path: str
     group_by: str
     ingest: IngestSettings
     split: SplitSettings
@@ -47,90 +49,99 @@ class Job:
     examples_uri: str
     quarantine_uri: str
 
-    @property
-    def files(self) -> int:
-        """Number of ranges of SHA-256; each becomes one file per split."""
-        return -(-self.items // _ITEMS_PER_FILE) if self.items else _FILES_WHEN_UNKNOWN
+
+@dataclasses.dataclass(frozen=True)
+class _File:
+    """A file that is still to be written, and its items in order, each with its split unit as group."""
+
+    path: str
+    items: list[Item]
 
 
-def run(pipeline: beam.Pipeline, read: beam.PTransform, job: Job) -> None:
+def run(pipeline: beam.Pipeline, job: Job) -> None:
     """Adds the ingest of one source to a pipeline.
 
     Args:
         pipeline: not yet run.
-        read: the source's transform, giving `EXAMPLES` and `REFUSED`.
         job: what to do.
     """
-    found = pipeline | "Read" >> read
-    items = found[EXAMPLES] | "Describe" >> beam.ParDo(_Describe(job)).with_outputs("facts", main="records")
-    plan = (
+    batches = pipeline | "Read" >> job.source.items(job.data_path) | "Count" >> beam.ParDo(_Count(job.items))
+    _ = (
         pipeline
         | "Once" >> beam.Create([job])
-        | "Plan" >> beam.Map(_decide, beam.pvalue.AsIter(items.facts), beam.pvalue.AsIter(found[REFUSED]))
-    )
-    _ = (
-        items.records
-        | "Pass" >> beam.Map(lambda pair: pair).with_output_types(tuple[int, Record])
-        | "Gather" >> beam.GroupByKey()
-        | "Write" >> beam.Map(_write, beam.pvalue.AsSingleton(plan), job)
+        | "Plan" >> beam.FlatMap(_plan, beam.pvalue.AsIter(batches))
+        | "Spread" >> beam.Reshuffle()
+        | "Write" >> beam.Map(_write, job.source, job.data_path)
     )
 
 
-class _Describe(beam.DoFn):
-    """Gives the serialized Example keyed by its range of SHA-256, and the facts on it as a tagged output."""
+class _Count(beam.DoFn):
+    """Passes everything on and reports how far reading is."""
 
-    def __init__(self, job: Job) -> None:
-        self._items = job.items
-        self._files = job.files
+    def __init__(self, expected: int) -> None:
+        self._expected = expected
         self._done = 0
 
-    def process(self, example: tf.train.Example) -> Iterator[Any]:
-        """Handles one Example of the source."""
-        thumbnail = raw(example, features.THUMBNAIL)
-        example.features.feature.pop(features.THUMBNAIL, None)
-        record = example.SerializeToString(deterministic=True)
-        fact = Fact(
-            origin=text(example, features.ORIGIN),
-            sha256=text(example, features.SHA256),
-            label=text(example, features.LABEL),
-            group=text(example, features.GROUP),
-            perceptual_hash=text(example, features.PERCEPTUAL_HASH),
-            thumbnail=thumbnail,
-            item_bytes=len(raw(example, features.IMAGE)),
-        )
-        yield (int(fact.sha256[:8], 16) * self._files >> 32), (fact.sha256, fact.origin, record)
-        yield beam.pvalue.TaggedOutput("facts", tuple(fact))
-        self._done += 1
-        if self._done % _REPORT_EVERY == 0:
-            progress.report("items", done=self._done, total=max(self._items, self._done))
+    def process(self, batch: Batch) -> Iterator[Batch]:
+        """Handles one batch of the source."""
+        yield batch
+        before = self._done
+        self._done += len(batch.items) + len(batch.refused)
+        if self._done // _REPORT_EVERY > before // _REPORT_EVERY:
+            progress.report("items", done=self._done, total=max(self._expected, self._done))
 
 
-def _decide(job: Job, facts: Iterable[tuple[Any, ...]], refused: Iterable[Refusal]) -> dict[str, tuple[Any, ...]]:
-    """Plans, writes the quarantine, and returns the places as plain tuples, which Beam passes on fastest."""
-    plan = make_plan((Fact(*fact) for fact in facts), refused, job.group_by, job.ingest, job.split)
+def _plan(job: Job, batches: Iterable[Batch]) -> Iterator[_File]:
+    """Plans, writes the quarantine, and says what each file of examples will hold."""
+    items, refused = [], []
+    for batch in batches:
+        items += batch.items
+        refused += batch.refused
+    plan = make_plan(items, refused, job.group_by, job.ingest, job.split)
     lines = "".join(json.dumps(refusal.to_dict(), ensure_ascii=False) + "\n" for refusal in plan.refused)
     _write_text(f"{job.quarantine_uri}/{REFUSED_FILE}", lines)
     _write_text(f"{job.quarantine_uri}/{SUMMARY_FILE}", json.dumps(plan.summary, indent=1, ensure_ascii=False) + "\n")
-    return {origin: tuple(place) for origin, place in plan.places.items()}
+    yield from _files(plan, items, job.examples_uri)
 
 
-def _write(gathered: Gathered, places: dict[str, tuple[Any, ...]], job: Job) -> None:
-    """Writes the accepted records of one range, in the order of their SHA-256, which mixes the classes."""
-    number, records = gathered
-    by_split: dict[str, list[Record]] = {}
-    for record in sorted(records):
-        if record[1] in places:
-            by_split.setdefault(Place(*places[record[1]]).split, []).append(record)
-    for split, members in by_split.items():
-        path = f"{job.examples_uri}/Split-{split}/data_tfrecord-{number:05d}-of-{job.files:05d}.gz"
-        write_records(path, (_grouped(record, Place(*places[origin]).group) for _, origin, record in members))
+def _files(plan: Plan, items: Iterable[Item], examples_uri: str) -> Iterator[_File]:
+    """Shares out the accepted items by ranges of their SHA-256, whose order mixes the classes."""
+    count = -(-plan.summary["items_read"] // _ITEMS_PER_FILE)
+    files: dict[str, list[Item]] = {}
+    for item in sorted(items, key=lambda item: (item.sha256, item.origin)):
+        if item.origin in plan.places:
+            place = plan.places[item.origin]
+            number = int(item.sha256[:8], 16) * count >> 32
+            path = f"{examples_uri}/Split-{place.split}/data_tfrecord-{number:05d}-of-{count:05d}.gz"
+            files.setdefault(path, []).append(item._replace(group=place.group, thumbnail=b""))
+    for path, members in files.items():
+        yield _File(path, members)
 
 
-def _grouped(record: bytes, group: str) -> bytes:
-    example = tf.train.Example.FromString(record)
-    example.features.feature[features.GROUP].bytes_list.value[:] = [group.encode()]
-    serialized: bytes = example.SerializeToString(deterministic=True)
-    return serialized
+def _write(file: _File, source: Source, data_path: str) -> None:
+    write_records(file.path, (_record(item, source, data_path) for item in file.items))
+
+
+def _record(item: Item, source: Source, data_path: str) -> bytes:
+    """Completes the Example of an item.
+
+    Raises:
+        StageError: the content is no longer what the plan was made on.
+    """
+    try:
+        content = source.content(data_path, item.address)
+    except Refused as refused:
+        raise _changed(item, str(refused)) from refused
+    if hashlib.sha256(content).hexdigest() != item.sha256:
+        raise _changed(item, "its content is another one now")
+    return make_example(item, content).SerializeToString(deterministic=True)
+
+
+def _changed(item: Item, how: str) -> StageError:
+    return StageError(
+        f"the data must stay as they are while ingest runs, but {item.origin} has changed ({how}). "
+        "Run again when nothing writes there any more."
+    )
 
 
 def _write_text(path: str, content: str) -> None:

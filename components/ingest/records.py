@@ -7,10 +7,41 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import tensorflow as tf
 
+from applications.formats.source import Item
+from schemas import features
+
 _COMPRESSION_LEVEL = 1  # images are compressed already; more effort gains nothing
 _HEADER_BYTES = 12  # of a record: 8 of its length, 4 of their checksum
 _LONGEST_RECORD = 1 << 31  # bytes; protobuf reads no more
 _READ_AT_ONCE = 256  # records; one by one costs ten times as long
+
+
+def make_example(item: Item, content: bytes) -> tf.train.Example:
+    """Makes the Example of an image.
+
+    Args:
+        item: what is known of it; its group is the split unit.
+        content: the encoded image.
+    """
+    values: dict[str, str | bytes | int | float] = {
+        features.IMAGE: content,
+        features.LABEL: item.label,
+        features.GROUP: item.group,
+        features.ORIGIN: item.origin,
+        features.SHA256: item.sha256,
+        features.PERCEPTUAL_HASH: item.perceptual_hash,
+        **item.values,
+    }
+    example = tf.train.Example()
+    stored = example.features.feature
+    for key, value in values.items():
+        if isinstance(value, int):
+            stored[key].int64_list.value.append(value)
+        elif isinstance(value, float):
+            stored[key].float_list.value.append(value)
+        else:
+            stored[key].bytes_list.value.append(value.encode() if isinstance(value, str) else value)
+    return example
 
 
 def write_records(path: str, records: Iterable[bytes]) -> int:

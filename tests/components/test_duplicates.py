@@ -12,7 +12,7 @@ from PIL import Image
 
 from applications.formats.alike import Looks
 from applications.formats.perceptual import looks_alike, perceptual_hash, thumbnail
-from components.ingest.duplicates import band_masks, clusters
+from components.ingest.duplicates import band_masks, clusters, join
 
 Hashes = npt.NDArray[np.uint64]
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -96,3 +96,10 @@ def test_open_water_of_real_chips_does_not_chain_into_one_cluster(shared_data: P
     assert len(chips) == 480
     assert sizes.max() <= 5
     assert sizes[sizes > 1].sum() <= 10
+
+
+def test_a_chain_of_pairs_is_joined_under_its_smallest_place() -> None:
+    roots = np.arange(100_001)
+    down = np.arange(100_000, 0, -1)
+    join(roots, down, down - 1)
+    assert set(roots.tolist()) == {0}

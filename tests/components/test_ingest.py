@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 
 from applications.errors import DataError, OutputError, StageError
-from applications.formats import image_folder, image_folder_beam
+from applications.formats import image_files, image_folder, image_folder_beam
 from applications.settings import SplitSettings
-from components.ingest import failures, judgement
+from components.ingest import failures, flow, judgement
+from components.ingest.plan import make_plan
 from schemas import features
 
 Run = Callable[..., Any]
@@ -41,7 +42,6 @@ def test_every_good_item_is_written_once_with_its_origin(ingest: Run, chips_fold
     assert sorted(origins) == sorted(str(path.relative_to(chips_folder)) for path in chips_folder.glob("*/*"))
     first = rows[0][1]
     assert value(first, features.IMAGE) == (chips_folder / origins[0]).read_bytes()
-    assert features.THUMBNAIL not in first.features.feature
     assert value(first, features.GROUP) == value(first, features.SHA256)
 
 
@@ -68,6 +68,34 @@ def test_items_of_a_file_are_in_an_order_that_mixes_the_classes(ingest: Run, chi
     labels = [value(example, features.LABEL) for split, example in ingest(chips_folder).rows() if split == "train"]
     changes = sum(one != other for one, other in itertools.pairwise(labels))
     assert changes > len(labels) / 2
+
+
+def test_items_are_shared_out_to_files_of_about_the_same_size(
+    ingest: Run, chips_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = [value(example, features.ORIGIN) for split, example in ingest(chips_folder).rows() if split == "train"]
+    monkeypatch.setattr(flow, "_ITEMS_PER_FILE", 40)
+    parted = ingest(chips_folder)
+    assert sorted(name for name in parted.files() if "train" in name) == [
+        f"Split-train/data_tfrecord-0000{number}-of-00003.gz" for number in range(3)
+    ]
+    assert [value(example, features.ORIGIN) for split, example in parted.rows() if split == "train"] == whole
+
+
+@pytest.mark.parametrize("after", [b"another content", None])
+def test_a_file_that_changes_while_ingest_runs_stops_it(
+    ingest: Run, chips_folder: Path, monkeypatch: pytest.MonkeyPatch, after: bytes | None
+) -> None:
+    def plan_then_change(*arguments: Any) -> Any:
+        planned = make_plan(*arguments)
+        changed = chips_folder / "grass" / "004.png"
+        changed.unlink() if after is None else changed.write_bytes(after)
+        return planned
+
+    monkeypatch.setattr(flow, "make_plan", plan_then_change)
+    how = "unreadable: No such file" if after is None else "its content is another one now"
+    with pytest.raises(StageError, match=rf"grass/004\.png has changed \({how}.*Run again when nothing writes there"):
+        ingest(chips_folder)
 
 
 def test_data_added_later_move_nothing(ingest: Run, chips_folder: Path, make_picture: Any, to_png: Any) -> None:
@@ -187,7 +215,7 @@ def test_an_error_inside_a_beam_worker_keeps_its_sentence(
     def refuse(*_: object, **__: object) -> None:
         raise DataError("the sensor's calibration is missing. Put calibration.json beside the folders.")
 
-    monkeypatch.setattr(image_folder_beam, "make_example", refuse)
+    monkeypatch.setattr(image_files, "read_image", refuse)
     with pytest.raises((StageError, DataError), match=r"^the sensor's calibration is missing\. Put calibration\.json"):
         ingest(chips_folder)
 

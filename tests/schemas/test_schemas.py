@@ -45,25 +45,19 @@ def anomalies(tfdv, schema, records, environment="TRAINING"):
 
 def records(source, application, path, most=400, change=lambda _: None):
     """Serialized Examples of the good files, as ingest would store them."""
+    from applications.formats.image_files import FileReader
     from applications.formats.image_folder import list_files
-    from applications.formats.image_folder_beam import make_example
-    from applications.formats.images import read_image
-    from applications.formats.refusal import Refused
+    from applications.formats.source import Item
+    from components.ingest.records import make_example
 
+    reader = FileReader(str(path), application, lambda _: "group")
     made = []
     for file in list(list_files(str(path)))[:: max(1, source.inspect(str(path)).items // most)]:
-        origin = file.decode()
-        label = origin.split("/")[0]
-        data = (path / origin).read_bytes()
-        try:
-            image = read_image(data, max_pixels=50_000_000)
-        except Refused:
-            continue
-        example = make_example(data, image, origin, label, application.classes.index(label))
-        example.features.feature.pop(features.THUMBNAIL, None)
-        example.features.feature[features.GROUP].bytes_list.value.append(b"group")
-        change(example.features.feature)
-        made.append(example.SerializeToString())
+        item = reader.read(file)
+        if isinstance(item, Item):
+            example = make_example(item, source.content(str(path), item.address))
+            change(example.features.feature)
+            made.append(example.SerializeToString())
     return made
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import io
-import json
 import os
 import uuid
 from collections import Counter
@@ -15,9 +15,11 @@ from PIL import Image
 
 from applications import discovery
 from applications.errors import DataError, DataPathError
+from applications.formats import image_files
 from applications.formats.image_folder import ImageFolder, list_files
 from applications.formats.images import read_image
-from applications.formats.refusal import Refusal
+from applications.formats.refusal import Refusal, Refused
+from applications.formats.source import Item
 from applications.spec import Application
 
 CLASSES = ("Forest", "River", "SeaLake")
@@ -110,38 +112,32 @@ def test_an_empty_folder_says_what_is_expected(tmp_path):
     assert "holds no class folder. Give a folder that has one folder per class" in inspect_error(tmp_path)
 
 
-def keep_example(one, folder):
-    (folder / f"{uuid.uuid4()}.example").write_bytes(one.SerializeToString())
-
-
-def keep_refusal(one, folder):
-    (folder / f"{uuid.uuid4()}.refusal").write_text(json.dumps(one.to_dict()))
+def keep(batch, folder):
+    found = [tuple(item) for item in batch.items], [one.to_dict() for one in batch.refused]
+    (folder / f"{uuid.uuid4()}").write_text(repr(found))
 
 
 def read(source, path):
-    """Runs the Beam transform; returns examples by origin and refusals by origin."""
+    """Runs the Beam transform; returns items by origin and refusals by origin."""
     import apache_beam as beam
-    from tensorflow.core.example import example_pb2
 
     out = path.parent / "out"
     out.mkdir()
     with beam.Pipeline(runner="FnApiRunner") as pipeline:
-        found = pipeline | source.examples(str(path))
-        _ = found["examples"] | "Keep examples" >> beam.Map(keep_example, out)
-        _ = found["refused"] | "Keep refusals" >> beam.Map(keep_refusal, out)
-    features = [example_pb2.Example.FromString(file.read_bytes()).features.feature for file in out.glob("*.example")]
-    examples = {values["origin"].bytes_list.value[0].decode(): values for values in features}
-    refusals = [Refusal(**json.loads(file.read_text())) for file in out.glob("*.refusal")]
-    return examples, {one.origin: one for one in refusals}
+        _ = pipeline | source.items(str(path)) | beam.Map(keep, out)
+    kept = [ast.literal_eval(file.read_text()) for file in out.iterdir()]
+    items = [Item(*fields) for found, _ in kept for fields in found]
+    refused = [Refusal(**fields) for _, found in kept for fields in found]
+    return {item.origin: item for item in items}, {one.origin: one for one in refused}
 
 
-def test_every_file_becomes_an_example_or_a_refusal(folder):
+def test_every_file_becomes_an_item_or_a_refusal(folder):
     (folder / "River" / "notes.txt").write_text("hello")
     (folder / "River" / "empty.jpg").write_bytes(b"")
     (folder / "Forest" / "odd [name] *é.jpg").write_bytes(picture(77))
     os.symlink("nowhere", folder / "Forest" / "broken link.jpg")
     os.mkfifo(folder / "SeaLake" / "pipe.jpg")
-    examples, refused = read(ImageFolder(APPLICATION), folder)
+    items, refused = read(ImageFolder(APPLICATION), folder)
     assert {origin: one.reason for origin, one in refused.items()} == {
         "River/notes.txt": "not an image",
         "River/empty.jpg": "zero bytes",
@@ -150,25 +146,47 @@ def test_every_file_becomes_an_example_or_a_refusal(folder):
     }
     assert refused["River/notes.txt"].sha256 == hashlib.sha256(b"hello").hexdigest()
     assert refused["River/notes.txt"].bytes == 5
-    assert len(examples) == 10
-    assert "Forest/odd [name] *é.jpg" in examples
+    assert len(items) == 10
+    assert "Forest/odd [name] *é.jpg" in items
 
 
-def test_an_example_says_all_that_is_known_of_its_file(folder):
-    examples, refused = read(ImageFolder(APPLICATION), folder)
-    values = examples["SeaLake/1.jpg"]
+def test_an_item_says_all_that_is_known_of_its_file(folder):
+    items, refused = read(ImageFolder(APPLICATION), folder)
     data = picture(21)
     image = read_image(data, max_pixels=1000)
     assert not refused
-    assert values["image"].bytes_list.value[0] == data
-    assert values["label"].bytes_list.value[0] == b"SeaLake"
-    assert values["label_id"].int64_list.value[0] == 2
-    assert values["sha256"].bytes_list.value[0] == hashlib.sha256(data).hexdigest().encode()
-    assert values["perceptual_hash"].bytes_list.value[0] == f"{image.perceptual_hash:016x}".encode()
-    assert (values["height_px"].int64_list.value[0], values["width_px"].int64_list.value[0]) == (16, 20)
-    assert values["brightness"].float_list.value[0] == pytest.approx(image.brightness, abs=1e-6)
-    assert values["brightness_band"].bytes_list.value[0] == image.brightness_band.encode()
-    assert "group" not in values
+    assert items["SeaLake/1.jpg"] == Item(
+        origin="SeaLake/1.jpg",
+        address=b"SeaLake/1.jpg",
+        sha256=hashlib.sha256(data).hexdigest(),
+        label="SeaLake",
+        group="",
+        perceptual_hash=f"{image.perceptual_hash:016x}",
+        thumbnail=image.thumbnail.tobytes(),
+        content_bytes=len(data),
+        values={
+            "label_id": 2,
+            "height_px": 16,
+            "width_px": 20,
+            "brightness": image.brightness,
+            "contrast": image.contrast,
+            "brightness_band": image.brightness_band,
+        },
+    )
+
+
+def test_the_content_of_an_item_is_found_again_by_its_address(folder):
+    (folder / "River" / "2019").mkdir()
+    (folder / "River" / "2019" / "0.jpg").write_bytes(picture(99))
+    assert ImageFolder(APPLICATION).content(f"{folder}/", b"River/2019/0.jpg") == picture(99)
+    with pytest.raises(Refused, match="unreadable: No such file"):
+        ImageFolder(APPLICATION).content(str(folder), b"River/gone.jpg")
+
+
+def test_a_file_beyond_the_limit_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(image_files, "MOST_BYTES", 100)
+    with pytest.raises(Refused, match="unreadable: has more than"):
+        ImageFolder(APPLICATION).content(str(folder), b"River/0.jpg")
 
 
 def test_a_source_may_name_the_group(folder):
@@ -176,17 +194,16 @@ def test_a_source_may_name_the_group(folder):
         def group(self, origin: str) -> str:
             return origin.rsplit("/", 1)[1]
 
-    examples, _ = read(ByNumber(APPLICATION), folder)
-    assert Counter(values["group"].bytes_list.value[0] for values in examples.values()) == {
-        b"0.jpg": 3, b"1.jpg": 3, b"2.jpg": 3
-    }  # fmt: skip
+    items, _ = read(ByNumber(APPLICATION), folder)
+    assert Counter(item.group for item in items.values()) == {"0.jpg": 3, "1.jpg": 3, "2.jpg": 3}
 
 
 def test_a_name_that_is_no_text_is_read_all_the_same(folder):
     with open(os.path.join(os.fsencode(folder), b"River", b"\xff\xfe.jpg"), "wb") as stream:
         stream.write(picture(5))
-    examples, _ = read(ImageFolder(APPLICATION), folder)
-    assert "River/\\xff\\xfe.jpg" in examples
+    items, _ = read(ImageFolder(APPLICATION), folder)
+    address = items["River/\\xff\\xfe.jpg"].address
+    assert ImageFolder(APPLICATION).content(str(folder), address) == picture(5)
 
 
 def test_listing_is_sorted_whatever_the_file_system_says(folder):

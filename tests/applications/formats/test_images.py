@@ -57,6 +57,11 @@ def test_a_bad_file_gets_its_reason(data, reason, detail):
     assert detail in refused.detail
 
 
+def test_the_same_bytes_are_refused_in_the_same_words_in_every_run():
+    header = b"\xff\xd8\xff" + b"\0" * 500 + b"\xff\xd9"
+    assert refusal(header).detail == "a damaged JPEG header (cannot identify image file)"
+
+
 def test_a_damaged_byte_in_a_png_is_noticed():
     data = bytearray(stored(PICTURE, "PNG"))
     data[200] ^= 1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import itertools
-import json
 
 import numpy as np
 import pytest
@@ -130,26 +129,12 @@ def test_the_seed_decides_every_byte(name, tmp_path):
     assert digest(tmp_path / "a") != digest(tmp_path / "c")
 
 
-def test_the_same_world_is_not_made_twice_and_another_one_is_refused(tmp_path):
+def test_a_folder_that_holds_anything_is_left_as_it_is(tmp_path):
     source = discovery.source(discovery.load("satellite/landcover"))
-    out = tmp_path / "data"
-    source.synthesize(str(out), items=40, seed=1)
-    before = (out / "truth.json").stat().st_mtime_ns
-    source.synthesize(str(out), items=40, seed=1)
-    assert (out / "truth.json").stat().st_mtime_ns == before
-    with pytest.raises(OutputError, match=r"holds something else than 40 items of satellite/landcover with seed 2"):
-        source.synthesize(str(out), items=40, seed=2)
-
-
-def test_an_interrupted_synthesis_leaves_no_half_folder(tmp_path, monkeypatch):
-    source = discovery.source(discovery.load("satellite/landcover"))
-    monkeypatch.setattr(json, "dumps", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        source.synthesize(str(tmp_path / "data"), items=40, seed=1)
-    monkeypatch.undo()
-    assert not (tmp_path / "data").exists()
-    source.synthesize(str(tmp_path / "data"), items=40, seed=1)
-    assert source.inspect(str(tmp_path / "data")).items == 40
+    (tmp_path / "thesis.txt").write_text("x")
+    with pytest.raises(OutputError, match=r"need a new or empty folder, but .* holds files"):
+        source.synthesize(str(tmp_path), items=40, seed=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_too_few_items_and_a_negative_seed_are_refused(tmp_path):
