@@ -54,22 +54,22 @@ def find(baseline: Artifact | None, classes: tuple[str, ...]) -> EarlierModel:
     return EarlierModel(str(folder), version)
 
 
-def has_seen(earlier: EarlierModel, sha256: Sequence[str], groups: Sequence[str]) -> npt.NDArray[np.bool_] | None:
-    """Says which of today's test items the earlier model has learnt from.
+def has_seen(path: str, sha256: Sequence[str], groups: Sequence[str]) -> npt.NDArray[np.bool_] | None:
+    """Says which of today's test items a model, or the weights it started from, has learnt from.
 
     Its splits may have been others: another seed or other fractions deal all groups anew, and an item that joins a
     near-duplicate cluster may rename it. On such items its score is flattered, and so is that on their near-copies.
 
     Args:
-        earlier: from `find`.
+        path: folder of its SavedModel; "" for none.
         sha256: of each test item.
         groups: the split unit of each test item.
 
     Returns:
-        bool `[items]`, true for every item of a group of which it has learnt from any; None where there is no earlier
-        model, or it does not say what it learnt from.
+        bool `[items]`, true for every item of a group of which it has learnt from any; None where there is no model,
+        or it does not say what it learnt from.
     """
-    known = learnt_from.read(Path(earlier.path)) if earlier.path else None
+    known = learnt_from.read(Path(path)) if path else None
     if known is None:
         return None
     touched = {group for digest, group in zip(sha256, groups, strict=True) if digest[: learnt_from.DIGITS] in known}

@@ -19,6 +19,7 @@ from applications import discovery
 from applications.errors import DataError, StageError
 from applications.progress import report
 from components import artifacts, earlier_model
+from components.split_records import batches, records, split_files
 from evaluation import predictions as table
 from schemas import features
 
@@ -52,10 +53,11 @@ def Predict(
     spec = discovery.load(application)
     earlier = earlier_model.find(baseline, spec.classes)
     files = split_files(Path(examples.uri), features.TEST)
-    asks = [load(path_utils.serving_model_path(model.uri), spec.classes)]
+    candidate = path_utils.serving_model_path(model.uri)
+    asks = [load(candidate, spec.classes)]
     asks += [load(earlier.path, spec.classes)] if earlier.path else []
     columns, answers = predict(files, asks, [name for keys in spec.slices for name in keys])
-    seen = earlier_model.has_seen(earlier, columns[features.SHA256], columns[features.GROUP])
+    seen = earlier_model.has_seen(earlier.path, columns[features.SHA256], columns[features.GROUP])
     if seen is not None and seen.all():
         note = f"the earlier model (version {earlier.version}) has learnt from all of today's test items, "
         earlier = earlier_model.EarlierModel(version=earlier.version, note=f"{note}so the two are not compared")
@@ -66,6 +68,7 @@ def Predict(
         groups=columns[features.GROUP],
         label_ids=np.asarray(columns[features.LABEL_ID], np.int64),
         probabilities=answers[0],
+        has_seen=earlier_model.has_seen(candidate, columns[features.SHA256], columns[features.GROUP]),
         baseline_probabilities=answers[1] if earlier.path else None,
         baseline_version=earlier.version,
         baseline_note=earlier.note,
@@ -74,18 +77,6 @@ def Predict(
     )
     Path(predictions.uri).mkdir(parents=True, exist_ok=True)
     table.write(found, str(Path(predictions.uri) / table.FILE_NAME))
-
-
-def split_files(examples: Path, split: str) -> list[str]:
-    """Lists the TFRecord files of a split, sorted.
-
-    Raises:
-        DataError: there are none.
-    """
-    files = sorted(str(path) for path in (examples / f"Split-{split}").glob("*") if path.is_file())
-    if not files:
-        raise DataError(f"the split {split!r} has no files in {examples}; run the stage `ingest` again.")
-    return files
 
 
 def load(folder: str, classes: tuple[str, ...]) -> Ask:
@@ -135,26 +126,17 @@ def predict(
     wanted = dict.fromkeys([*REQUIRED, *slices])
     columns: dict[str, list[Any]] = {name: [] for name in wanted}
     answers: list[list[npt.NDArray[np.float64]]] = [[] for _ in asks]
-    total, done = sum(1 for _ in _records(files).as_numpy_iterator()), 0
+    total, done = sum(1 for _ in records(files)), 0
     if total == 0:
         raise DataError("the test split has no items, so nothing can be said about the model; give more data.")
-    for batch in _records(files).batch(BATCH).as_numpy_iterator():
+    for batch in batches(files, BATCH):
         for ask, answer in zip(asks, answers, strict=True):
-            answer.append(ask(list(batch)))
+            answer.append(ask(batch))
         for name, value in _values(batch, wanted):
             columns[name].append(value)
         done += len(batch)
         report("items", done=done, total=total)
     return columns, [np.concatenate(answer) for answer in answers]
-
-
-def _records(files: Sequence[str]) -> Any:
-    names = tf.data.Dataset.from_tensor_slices(list(files))
-    return names.flat_map(
-        lambda name: tf.data.TFRecordDataset(
-            name, compression_type=tf.where(tf.strings.regex_full_match(name, r".*\.gz"), "GZIP", "")
-        )
-    )
 
 
 def _values(batch: Sequence[bytes], wanted: dict[str, None]) -> Iterator[tuple[str, Any]]:

@@ -148,6 +148,8 @@ def infer(application: Application, data: str, beam_options: tuple[str, ...] = _
     """
     with tempfile.TemporaryDirectory() as folder:
         job = flow.Job(
+            source=discovery.source(application),
+            data_path=data,
             group_by=application.group_by,
             ingest=application.ingest,
             split=application.split,
@@ -156,7 +158,7 @@ def infer(application: Application, data: str, beam_options: tuple[str, ...] = _
             quarantine_uri=f"{folder}/quarantine",
         )
         with beam.Pipeline(options=PipelineOptions(list(beam_options))) as pipeline:
-            flow.run(pipeline, discovery.source(application).examples(data), job)
+            flow.run(pipeline, job)
         if not list(pathlib.Path(folder, "examples").glob("Split-*/*")):
             raise DataError(f"no item of {data} can be read, so there is nothing to infer a schema from.")
         statistics = tfdv.generate_statistics_from_tfrecord(

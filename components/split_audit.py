@@ -4,13 +4,13 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
 from PIL import Image
-from tfx.components.util import examples_utils
 from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.dsl.io import fileio
@@ -19,8 +19,9 @@ from tfx.types.standard_artifacts import Examples
 
 from applications.formats.perceptual import THUMBNAIL_PX, thumbnail
 from applications.settings import EvaluateSettings, IngestSettings
+from components import split_records
 from components.artifacts import SplitAudit
-from components.ingest.records import raw, read_records, text
+from components.ingest.records import raw, text
 from evaluation import leak_probe, leakage
 from schemas import features
 
@@ -54,7 +55,7 @@ def AuditSplits(
     fileio.makedirs(audit.uri)
     with fileio.open(f"{audit.uri}/{AUDIT_FILE}", "w") as file:
         file.write(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-    audit.is_clean = int(found["is_clean"])
+    audit.set_int_custom_property("is_clean", int(found["is_clean"]))
 
 
 def audited(examples: Artifact, bits: int, settings: EvaluateSettings) -> dict[str, Any]:
@@ -93,12 +94,7 @@ def audited(examples: Artifact, bits: int, settings: EvaluateSettings) -> dict[s
 def _records(examples: Artifact) -> Iterator[tuple[str, bytes]]:
     """Yields split and serialized Example of every item, always in the same order."""
     for split in artifact_utils.decode_split_names(examples.split_names):
-        paths = [
-            path
-            for pattern in examples_utils.get_split_file_patterns([examples], split)
-            for path in fileio.glob(pattern)
-        ]
-        for record in read_records(sorted(paths)):
+        for record in split_records.records(split_records.split_files(Path(examples.uri), split)):
             yield split, record
 
 

@@ -72,6 +72,8 @@ class Evidence:
         argmax_accuracy: accuracy of the predictions as TFMA counts it.
         evaluator_accuracy: accuracy in TFMA's own result, or None where it has none.
         audit: contents of `audit.json`.
+        learnt_items: number of test items from which, or from others of whose groups, the model or the weights it
+            started from has learnt; None where that is unknown.
     """
 
     items: int
@@ -86,6 +88,7 @@ class Evidence:
     evaluator_accuracy: float | None
     audit: Mapping[str, Any]
     compared_items: int | None = None
+    learnt_items: int | None = None
 
 
 def judge(evidence: Evidence, settings: BlessingSettings) -> dict[str, Any]:
@@ -100,6 +103,7 @@ def judge(evidence: Evidence, settings: BlessingSettings) -> dict[str, Any]:
         check_baseline(evidence, settings),
         check_calibration(evidence, settings.calibration_error_at_most),
         check_split_audit(evidence.audit),
+        check_learnt_from(evidence.learnt_items, evidence.items),
         check_agreement(evidence.argmax_accuracy, evidence.evaluator_accuracy),
     ]
     verdict, reasons = _verdict(checks)
@@ -239,6 +243,21 @@ def check_split_audit(audit: Mapping[str, Any]) -> Check:
         "so the score cannot be trusted"
     )
     return Check("split_audit", "failed", clause if audit else "there is no split audit")
+
+
+def check_learnt_from(learnt: int | None, items: int) -> Check:
+    """No test item may have shaped the model: with `train.weights`, those of an earlier training may have."""
+    if learnt is None:
+        return Check("learnt_from", "passed", "the model does not say what it has learnt from", is_told=False)
+    found = Interval(learnt, math.nan, math.nan)
+    if learnt == 0:
+        clause = "the model has learnt from none of the test items"
+        return Check("learnt_from", "passed", clause, found, 0, is_told=False)
+    clause = (
+        f"the model has learnt from {learnt:,} of the {items:,} test items or from others of their groups, so its "
+        "score cannot be trusted (take train.weights that were trained with today's split, or none)"
+    )
+    return Check("learnt_from", "failed", clause, found, 0)
 
 
 def check_agreement(predicted: float, evaluated: float | None) -> Check:

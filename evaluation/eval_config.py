@@ -13,6 +13,7 @@ from applications.spec import Application
 from schemas import features
 
 SIGNATURE = "serving_default"
+SIGNATURE_INPUT = "examples"
 PREDICTION_KEY = "probabilities"  # of the signature's outputs; TFMA leaves the text outputs beside it alone
 GROUPED = "evaluation.tfma_metrics"
 GROUPED_METRICS = ("accuracy", "balanced_accuracy", "macro_f1")

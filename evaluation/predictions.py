@@ -27,6 +27,8 @@ class Predictions:
         groups: the split unit of each item.
         label_ids: int64 `[items]`, the true class.
         probabilities: float64 `[items, classes]`; a row of zeros where the model could not read the item.
+        has_seen: bool `[items]`, whether the model, or the weights it started from, has learnt from the item or its
+            group; None where that is unknown.
         baseline_probabilities: the same of the earlier model on the same items, or None.
         baseline_version: version of the earlier model; "" where there is none.
         baseline_note: why an earlier model that exists is not compared with, as a clause; else "".
@@ -41,6 +43,7 @@ class Predictions:
     groups: Sequence[str]
     label_ids: npt.NDArray[np.int64]
     probabilities: npt.NDArray[np.float64]
+    has_seen: npt.NDArray[np.bool_] | None = None
     baseline_probabilities: npt.NDArray[np.float64] | None = None
     baseline_version: str = ""
     baseline_note: str = ""
@@ -80,6 +83,7 @@ def write(predictions: Predictions, path: str) -> None:
         "baseline_probabilities": pa.array(
             [None] * len(best) if baseline is None else baseline.tolist(), pa.list_(pa.float32())
         ),
+        "has_seen": pa.array([None] * len(best) if predictions.has_seen is None else predictions.has_seen, pa.bool_()),
         "baseline_has_seen": pa.array(
             [None] * len(best) if predictions.baseline_has_seen is None else predictions.baseline_has_seen, pa.bool_()
         ),
@@ -117,6 +121,7 @@ def read(path: str) -> Predictions:
         groups=table["group"].to_pylist(),
         label_ids=np.asarray(table["label_id"].to_pylist(), np.int64),
         probabilities=_matrix(table["probabilities"].to_pylist(), len(classes)),
+        has_seen=_flags(table["has_seen"].to_pylist()),
         baseline_probabilities=(
             _matrix(table["baseline_probabilities"].to_pylist(), len(classes)) if about["has_baseline"] else None
         ),

@@ -111,6 +111,7 @@ def _evidence(
         argmax_accuracy=float(np.mean(best == predictions.label_ids)),
         evaluator_accuracy=metrics["tfma"].get("accuracy", {}).get("value"),
         audit=audit,
+        learnt_items=None if predictions.has_seen is None else int(predictions.has_seen.sum()),
     )
 
 

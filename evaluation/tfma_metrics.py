@@ -112,9 +112,8 @@ class _Gather(beam.CombineFn):
 
 
 def _bounded(interval: Interval) -> Any:
-    bounded = metrics_for_slice_pb2.BoundedValue()
+    bounded = metrics_for_slice_pb2.BoundedValue()  # TFMA's list of methodologies has none that resamples groups
     bounded.value.value = interval.value
     bounded.lower_bound.value = interval.low
     bounded.upper_bound.value = interval.high
-    bounded.methodology = metrics_for_slice_pb2.BoundedValue.POISSON_BOOTSTRAP
     return bounded

@@ -7,6 +7,10 @@ that make TensorFlow rewrite and optimise the dataset at every call: 25 to 75 ms
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any
+
 import tensorflow as tf
 
 MAX_PIXELS = 50_000_000  # an image that declares more is refused before it is decoded
@@ -39,33 +43,41 @@ def decode_images(
         uint8 `[batch, height_px, width_px, 3]`, zeros where an image could not be read, and
         string `[batch]`, why not; empty where it could.
     """
-    count = tf.size(encoded, out_type=tf.int64)
-    is_jpeg = _starts_with(encoded, _JPEG_START)
-    is_image = is_jpeg | _starts_with(encoded, _PNG_START)
-
-    @tf.function(
-        input_signature=[
-            tf.TensorSpec([], tf.int64),
-            tf.TensorSpec([], tf.string),
-            tf.TensorSpec([], tf.bool),
-            tf.TensorSpec([], tf.bool),
-        ]
+    # The data set ops in the function make its call one that TensorFlow will not move or leave out, and that TFX holds
+    # for an analysis of the training split. This call says what is true, that it only computes.
+    pixels, reason = tf.raw_ops.PartitionedCall(
+        args=[encoded], Tout=[tf.uint8, tf.string], f=_decoder(height_px, width_px, max_pixels)
     )
+    return tf.ensure_shape(pixels, [*encoded.shape, height_px, width_px, 3]), tf.ensure_shape(reason, encoded.shape)
+
+
+@functools.cache
+def _decoder(height_px: int, width_px: int, max_pixels: int) -> tf.types.experimental.ConcreteFunction:
+    """Traces the decoding of a batch, once for all graphs that use it; arguments and results as `decode_images`."""
+
     def decode_one(index: tf.Tensor, data: tf.Tensor, is_image: tf.Tensor, is_jpeg: tf.Tensor) -> _Element:
         is_small = tf.cond(is_image, lambda: _declared_pixels(data, is_jpeg) <= max_pixels, lambda: False)
         blank = tf.zeros([height_px, width_px, 3], tf.uint8)
         pixels = tf.cond(is_small, lambda: _fit(_decode(data), height_px, width_px), lambda: blank)
         return index, is_small, tf.ensure_shape(pixels, [height_px, width_px, 3])
 
-    kinds = [tf.TensorSpec([], tf.int64), tf.TensorSpec([], tf.bool), tf.TensorSpec([height_px, width_px, 3], tf.uint8)]
-    index, is_small, pixels = _map_readable(
-        (tf.range(count), encoded, is_image, is_jpeg), decode_one.get_concrete_function(), kinds
-    )
-    pixels = tf.scatter_nd(index[:, tf.newaxis], pixels, tf.stack([count, height_px, width_px, 3]))
-    code = 1 + tf.cast(is_small, tf.int32)  # what no element came back for stays 0
-    code = tf.scatter_nd(index[:, tf.newaxis], code, count[tf.newaxis])
-    reason = tf.gather(tf.constant([UNREADABLE, _too_many(max_pixels), ""]), code)
-    return pixels, tf.where(is_image, reason, NOT_AN_IMAGE)
+    def decode(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        count = tf.size(encoded, out_type=tf.int64)
+        is_jpeg = _starts_with(encoded, _JPEG_START)
+        is_image = is_jpeg | _starts_with(encoded, _PNG_START)
+        index, is_small, pixels = _map_readable((tf.range(count), encoded, is_image, is_jpeg), decode_one)
+        pixels = tf.scatter_nd(index[:, tf.newaxis], pixels, tf.stack([count, height_px, width_px, 3]))
+        code = 1 + tf.cast(is_small, tf.int32)  # what no element came back for stays 0
+        code = tf.scatter_nd(index[:, tf.newaxis], code, count[tf.newaxis])
+        reason = tf.gather(tf.constant([UNREADABLE, _too_many(max_pixels), ""]), code)
+        return pixels, tf.where(is_image, reason, NOT_AN_IMAGE)
+
+    with tf.init_scope():  # not inside of the graph that happens to be built
+        return _traced(decode, [tf.TensorSpec([None], tf.string)])
+
+
+def _traced(function: Callable[..., Any], inputs: list[tf.TensorSpec]) -> tf.types.experimental.ConcreteFunction:
+    return tf.function(function, input_signature=inputs, autograph=False).get_concrete_function()
 
 
 def _too_many(max_pixels: int) -> str:
@@ -99,11 +111,11 @@ def _fit(pixels: tf.Tensor, height_px: int, width_px: int) -> tf.Tensor:
     return tf.cond(tf.reduce_all(tf.shape(pixels)[:2] == [height_px, width_px]), lambda: pixels, resized)
 
 
-def _map_readable(
-    components: tuple[tf.Tensor, ...], function: tf.types.experimental.ConcreteFunction, kinds: list[tf.TensorSpec]
-) -> list[tf.Tensor]:
+def _map_readable(components: tuple[tf.Tensor, ...], function: Callable[..., _Element]) -> list[tf.Tensor]:
     """Maps a function over rows and returns, stacked, what it gave for those rows where it did not fail."""
     ops = tf.raw_ops
+    mapped = _traced(function, [tf.TensorSpec(part.shape[1:], part.dtype) for part in components])
+    kinds = [tf.TensorSpec(output.shape, output.dtype) for output in mapped.outputs]
     one = {"output_types": [kind.dtype for kind in kinds], "output_shapes": [kind.shape for kind in kinds]}
     many = {**one, "output_shapes": [tf.TensorShape([None]).concatenate(kind.shape) for kind in kinds]}
     rows = ops.TensorSliceDataset(components=components, output_shapes=[part.shape[1:] for part in components])
@@ -111,7 +123,7 @@ def _map_readable(
     rows = ops.MapDataset(
         input_dataset=rows,
         other_arguments=[],
-        f=function,
+        f=mapped,
         use_inter_op_parallelism=True,
         preserve_cardinality=True,
         **one,

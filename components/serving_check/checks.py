@@ -54,6 +54,7 @@ class Plan:
         classes: label names, in the order of `probabilities`.
         calls: name of a call to its items; `TEST`, `ONE`, `TWO`, `UNREADABLE` and `TRAINER`.
         trainer: float32 `[items, classes]`, the trainer's own probabilities of the items of `TRAINER`.
+        missing: SHA-256 of the items the trainer wrote down that the validation split lacks.
         settings: the limits.
     """
 
@@ -61,6 +62,7 @@ class Plan:
     calls: Mapping[str, Sequence[Item]]
     trainer: np.ndarray
     settings: ServingCheckSettings
+    missing: Sequence[str] = ()
 
 
 class NoAnswer(Exception):
@@ -218,10 +220,16 @@ def _signatures_agree(answers: Answers, plan: Plan) -> tuple[bool, str]:
 
 
 def _trainer_agrees(answers: Answers, plan: Plan) -> tuple[bool, str]:
+    if plan.missing:
+        return False, (
+            f"every item of the trainer's trainer_predictions.json must be in the validation split, but "
+            f"{len(plan.missing)} of {len(plan.missing) + len(plan.trainer)} are not, such as {plan.missing[0][:12]}. "
+            "Train again on these examples"
+        )
     if not plan.calls[TRAINER]:
         return False, (
-            "no item of the trainer's trainer_predictions.json is in the validation split, so there is nothing to "
-            "compare. Train again on these examples"
+            "the trainer wrote no trainer_predictions.json, or one without items, so there is nothing to compare. "
+            "Train again"
         )
     pairs = [(answers.probabilities(TRAINER, signature), plan.trainer, signature) for signature in SIGNATURES]
     return _within(pairs, plan, f"from the trainer's own predictions of {len(plan.trainer)} validation items")

@@ -1,31 +1,37 @@
 """Loads a SavedModel as a server does and answers requests; run as a script with nothing but TensorFlow beside it.
 
-`python -I clean_process.py TASK` reads the task's JSON and writes the answers' JSON. It judges nothing.
+`python -I clean_process.py` imports TensorFlow, then reads the task's JSON from standard input and writes the answers'
+JSON. It judges nothing.
 """
 
 from __future__ import annotations
 
+import gc
 import importlib.abc
 import json
 import platform
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-FOREIGN = (  # what a server does not have: our code, the training stack, Keras
+FOREIGN = (  # what a server does not have: our code, the training stack, Keras, what TensorFlow imports where it can
     "apache_beam",
     "applications",
     "components",
     "evaluation",
+    "googleapiclient",
+    "h5py",
     "keras",
     "pipeline",
     "schemas",
+    "scipy",
     "serving",
+    "sklearn",
     "tensorflow_data_validation",
     "tensorflow_model_analysis",
     "tensorflow_transform",
@@ -35,11 +41,9 @@ FOREIGN = (  # what a server does not have: our code, the training stack, Keras
     "trainer",
     "transform",
 )
-LATENCY_CALLS = 100  # of one item, after a warm-up
-THROUGHPUT_CALLS = 8  # of one batch of 32
-MEASURE_S = 20.0  # seconds after which a measurement ends with the calls it has
 
 Rows = dict[str, list[Any]]
+Ask = Callable[[list[bytes]], dict[str, np.ndarray]]
 
 
 class Absent(importlib.abc.MetaPathFinder):
@@ -57,20 +61,18 @@ class Absent(importlib.abc.MetaPathFinder):
         raise ModuleNotFoundError(f"No module named {fullname!r}: it is absent on purpose", name=fullname)
 
 
-def main(task_path: str) -> None:
-    """Does what the task says.
+def main() -> None:
+    """Does the task that comes by standard input.
 
-    Args:
-        task_path: JSON with `model` (folder), `answer` (file to write), `threads` (count),
-            `signatures` (name to its input's name) and `calls` (name, `batch_size` in items, and `records`:
-            signature to a TFRecord file of its inputs). The first call's items are also used for timing.
+    It has `model` (folder), `answer` (file to write), `threads` (count), `signatures` (name to its input's name)
+    and `calls` (name, `batch_size` in items, and `requests`: signature to the file of its inputs, one after the other,
+    and their sizes in bytes).
     """
-    import tensorflow as tf
-
-    own = set(foreign_modules())  # TensorFlow's Python package cannot be imported without Keras
+    gc.disable()  # importing and loading make much and leave no rubbish; looking for it takes a fifth of their time
+    tf = import_tensorflow()
     absent = Absent()
     sys.meta_path.insert(0, absent)
-    task = json.loads(Path(task_path).read_text(encoding="utf-8"))
+    task = json.load(sys.stdin)
     tf.config.threading.set_intra_op_parallelism_threads(task["threads"])
     tf.config.threading.set_inter_op_parallelism_threads(task["threads"])
     started = time.perf_counter()
@@ -83,13 +85,25 @@ def main(task_path: str) -> None:
         "latency_ms": {},
         "throughput_per_s": {},
     }
+    gc.freeze()
+    gc.enable()
     for name, argument in task["signatures"].items():
         if name in loaded.signatures:
             _exercise(tf, _caller(tf, loaded.signatures[name], argument), name, task["calls"], answer)
     answer["memory_mib"] = peak_memory_mib()
-    answer["foreign_modules"] = sorted(absent.asked_for | set(foreign_modules()) - own)
+    answer["foreign_modules"] = sorted(absent.asked_for | set(foreign_modules()))
     answer["versions"] = {"tensorflow": tf.__version__, "python": platform.python_version(), "numpy": np.__version__}
     Path(task["answer"]).write_text(json.dumps(answer), encoding="utf-8")
+
+
+def import_tensorflow() -> Any:
+    """Imports TensorFlow as if nothing foreign were installed; Keras and what it imports would double the time."""
+    sys.modules.update(dict.fromkeys(FOREIGN))  # type: ignore[arg-type]  # None is Python's mark of an absent module
+    import tensorflow as tf
+
+    for name in FOREIGN:
+        del sys.modules[name]
+    return tf
 
 
 def foreign_modules() -> list[str]:
@@ -121,7 +135,7 @@ def _spec(spec: Any) -> list[Any]:
     return [spec.dtype.name, None if spec.shape.rank is None else spec.shape.as_list()]
 
 
-def _caller(tf: Any, signature: Any, argument: str) -> Callable[[list[bytes]], dict[str, np.ndarray]]:
+def _caller(tf: Any, signature: Any, argument: str) -> Ask:
     """Makes a function from a list of inputs to arrays by output name."""
 
     def call(batch: list[bytes]) -> dict[str, np.ndarray]:
@@ -131,30 +145,33 @@ def _caller(tf: Any, signature: Any, argument: str) -> Callable[[list[bytes]], d
     return call
 
 
-def _exercise(
-    tf: Any,
-    call: Callable[[list[bytes]], dict[str, np.ndarray]],
-    name: str,
-    calls: list[dict[str, Any]],
-    answer: dict[str, Any],
-) -> None:
-    """Makes all calls to one signature, then times it; an error is an answer too."""
+def _exercise(tf: Any, call: Ask, name: str, calls: list[dict[str, Any]], answer: dict[str, Any]) -> None:
+    """Makes all calls to one signature and takes their times; an error is an answer too."""
+    seconds: dict[int, list[float]] = {}
     for each in calls:
-        records = [record.numpy() for record in tf.data.TFRecordDataset(each["records"][name])]
         try:
-            answer["answers"].setdefault(each["name"], {})[name] = _rows(call, records, each["batch_size"])
+            rows = _rows(call, _requests(**each["requests"][name]), each["batch_size"], seconds)
+            answer["answers"].setdefault(each["name"], {})[name] = rows
         except (tf.errors.OpError, TypeError, ValueError) as error:
             answer["errors"].setdefault(each["name"], {})[name] = str(error)[:500]
-    if name in answer["answers"].get(calls[0]["name"], {}):
-        records = [record.numpy() for record in tf.data.TFRecordDataset(calls[0]["records"][name])]
-        answer["latency_ms"][name], answer["throughput_per_s"][name] = _measure(call, records)
+    if 1 in seconds:
+        answer["latency_ms"][name], answer["throughput_per_s"][name] = measured(seconds)
 
 
-def _rows(call: Callable[[list[bytes]], dict[str, np.ndarray]], records: list[bytes], batch_size: int) -> Rows:
-    """Answers all records in batches; output name to one entry per record."""
+def _requests(path: str, sizes: Sequence[int]) -> list[bytes]:
+    with Path(path).open("rb") as file:
+        return [file.read(size) for size in sizes]
+
+
+def _rows(call: Ask, requests: list[bytes], batch_size: int, seconds: dict[int, list[float]]) -> Rows:
+    """Answers all requests in batches, output name to one entry per request; adds each batch's time by its size."""
     rows: Rows = {}
-    for start in range(0, len(records), batch_size):
-        for output, array in call(records[start : start + batch_size]).items():
+    for start in range(0, len(requests), batch_size):
+        batch = requests[start : start + batch_size]
+        started = time.perf_counter()
+        found = call(batch)
+        seconds.setdefault(len(batch), []).append(time.perf_counter() - started)
+        for output, array in found.items():
             rows.setdefault(output, []).extend(_plain(array.tolist()))
     return rows
 
@@ -166,29 +183,22 @@ def _plain(value: Any) -> Any:
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
 
 
-def _measure(
-    call: Callable[[list[bytes]], dict[str, np.ndarray]], records: list[bytes]
-) -> tuple[dict[str, float], float]:
-    """Returns latency in milliseconds of one item (p50, p99) and throughput in items a second at 32 a batch."""
-    singles = _time(call, [[record] for record in records], LATENCY_CALLS)
-    batch = [records[place % len(records)] for place in range(32)]
-    batches = _time(call, [batch], THROUGHPUT_CALLS)
+def measured(seconds: Mapping[int, list[float]]) -> tuple[dict[str, float], float]:
+    """Sums up the times of one signature's calls.
+
+    Args:
+        seconds: of each call, by the number of items in it, in the order in which they were made; the first of every
+            size is a warm-up, and left out where there are others.
+
+    Returns:
+        Latency of one item in milliseconds (p50, p99), and throughput in items a second in the largest batches.
+    """
+    singles = seconds[1][1:] or seconds[1]
+    largest = max(seconds)
+    batches = seconds[largest][1:] or seconds[largest]
     latency = {"p50": float(np.percentile(singles, 50)) * 1000, "p99": float(np.percentile(singles, 99)) * 1000}
-    return latency, 32 / float(np.median(batches))
-
-
-def _time(call: Callable[[list[bytes]], dict[str, np.ndarray]], batches: list[list[bytes]], calls: int) -> list[float]:
-    """Returns seconds per call; the first two are a warm-up and do not count."""
-    seconds: list[float] = []
-    ends = time.perf_counter() + MEASURE_S
-    for place in range(calls + 2):
-        started = time.perf_counter()
-        call(batches[place % len(batches)])
-        seconds.append(time.perf_counter() - started)
-        if time.perf_counter() > ends and len(seconds) > 2:  # noqa: PLR2004 - the warm-up
-            break
-    return seconds[2:]
+    return latency, largest / float(np.median(batches))
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main()

@@ -16,15 +16,17 @@ from applications import discovery
 from applications.progress import report as report_progress
 from applications.settings import ServingCheckSettings
 from components.artifacts import ServingReport
-from components.serving_check import checks, isolation, requests
+from components.serving_check import checks, requests
 from components.serving_check.checks import Check, Plan
+from components.serving_check.isolation import CleanProcess, CleanProcessError
 from schemas import features
 from serving import graph_ops
 from serving.manifest import ManifestError
 
 REPORT_FILE = "serving_check.json"
 TRAINER_FILE = "trainer_predictions.json"
-SMALL_BATCHES = 16  # items that are also sent one and two at a time
+SINGLES = 64  # items that are also sent one at a time; the latency is theirs
+PAIRED = 16  # items that are also sent two at a time
 _MOST_FINDINGS = 8  # forbidden ops named in the sentence
 
 _logger = logging.getLogger(__name__)
@@ -56,8 +58,9 @@ def ServingCheck(  # noqa: PLR0913, PLR0917 - each input and parameter is one ar
     del code_version
     limits = ServingCheckSettings(**json.loads(settings)["serving_check"])
     folder = Path(path_utils.serving_model_path(model.uri))
-    plan = make_plan(discovery.load(application).classes, Path(examples.uri), Path(model_run.uri), limits)
-    result = check(folder, plan)
+    with CleanProcess(limits.timeout_s) as process:
+        plan = make_plan(discovery.load(application).classes, Path(examples.uri), Path(model_run.uri), limits)
+        result = check(folder, plan, process)
     write_result(result, Path(blessing.uri), Path(report.uri))
     blessing.set_int_custom_property("blessed", int(result["passed"]))
     report_progress("note", text=result["sentence"])
@@ -81,23 +84,25 @@ def make_plan(classes: tuple[str, ...], examples: Path, model_run: Path, setting
     pairs = [pair for pair in zip(trainer["sha256"], trainer["probabilities"], strict=True) if pair[0] in found]
     calls = {
         checks.TEST: items,
-        checks.ONE: items[:SMALL_BATCHES],
-        checks.TWO: items[:SMALL_BATCHES],
+        checks.ONE: items[:SINGLES],
+        checks.TWO: items[:PAIRED],
         checks.UNREADABLE: requests.with_damage(items) if items else [],
         checks.TRAINER: [found[sha256] for sha256, _ in pairs],
     }
     probabilities = np.asarray([row for _, row in pairs], np.float32).reshape(
         len(pairs), len(pairs[0][1]) if pairs else len(classes)
     )
-    return Plan(classes=classes, calls=calls, trainer=probabilities, settings=settings)
+    missing = [sha256 for sha256 in trainer["sha256"] if sha256 not in found]
+    return Plan(classes=classes, calls=calls, trainer=probabilities, settings=settings, missing=missing)
 
 
-def check(model: Path, plan: Plan) -> dict[str, Any]:
+def check(model: Path, plan: Plan, process: CleanProcess) -> dict[str, Any]:
     """Checks a SavedModel.
 
     Args:
         model: folder of the SavedModel.
         plan: what is sent and expected.
+        process: is asked, unless the graph alone tells that the model must not be loaded.
 
     Returns:
         The contents of `serving_check.json`. `latency_ms` is empty, and `memory_mib`, `load_s` and
@@ -110,15 +115,10 @@ def check(model: Path, plan: Plan) -> dict[str, Any]:
         )
     elif found[0].passed:
         try:
-            record = isolation.ask(
-                model,
-                plan.calls,
-                checks.SIGNATURES,
-                {checks.ONE: 1, checks.TWO: 2, checks.UNREADABLE: len(plan.calls[checks.UNREADABLE])},
-                plan.settings.timeout_s,
-            )
+            sizes = {checks.ONE: 1, checks.TWO: 2, checks.UNREADABLE: len(plan.calls[checks.UNREADABLE])}
+            record = process.ask(model, plan.calls, checks.SIGNATURES, sizes)
             found += checks.judge(record, plan)
-        except isolation.CleanProcessError as error:
+        except CleanProcessError as error:
             found.append(Check("clean process", False, f"the clean process {error}"))
     return {
         "passed": all(each.passed for each in found),

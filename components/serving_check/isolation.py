@@ -1,4 +1,4 @@
-"""Starts the clean process, waits for it, and reads what it wrote."""
+"""Starts the clean process, hands it its task, and reads what it wrote."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from components.serving_check import clean_process, requests
 from components.serving_check.requests import Item
 
 BATCH_SIZE = 32  # items, except where a call says otherwise
+SCRIPT = Path(clean_process.__file__)
 _KEPT = ("HOME", "LANG", "LC_ALL", "LD_LIBRARY_PATH", "PATH", "TMPDIR")  # of the environment
 
 
@@ -22,72 +24,97 @@ class CleanProcessError(Exception):
     """The clean process did not come to an end by itself, or not well; the text says how."""
 
 
-def ask(
-    model: Path,
-    calls: Mapping[str, Sequence[Item]],
-    signatures: Mapping[str, str],
-    batch_sizes: Mapping[str, int],
-    timeout_s: float,
-) -> dict[str, Any]:
-    """Has a fresh Python with only TensorFlow load a model and answer requests.
+class CleanProcess:
+    """A fresh, isolated Python (`-I`): no environment, no user site, no folder of ours on its path.
 
-    Args:
-        model: folder of the SavedModel.
-        calls: name of a call to its items; the first is also timed.
-        signatures: signature to its input, `examples` or `image`.
-        batch_sizes: items per batch of a call; 32 where it is not named.
-        timeout_s: seconds after which the process is killed.
-
-    Returns:
-        What `clean_process.main` writes, and `threads`.
-
-    Raises:
-        CleanProcessError: it took too long, or ended with an error.
+    It imports TensorFlow from the moment it is made, which takes seconds, so that its task can be put together
+    meanwhile. Leaving its context ends it, whether it got a task or not.
     """
-    with tempfile.TemporaryDirectory(prefix="serving-check-") as folder:
-        answer = Path(folder) / "answer.json"
+
+    def __init__(self, timeout_s: float, script: Path = SCRIPT) -> None:
+        """Starts the process.
+
+        Args:
+            timeout_s: seconds it may take in all.
+            script: what it runs.
+        """
+        self._timeout_s = timeout_s
+        self._ends_s = time.monotonic() + timeout_s
+        self._folder = tempfile.TemporaryDirectory(prefix="serving-check-")
+        environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
+        environment |= {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", str(script)],
+            env=environment,
+            cwd=self._folder.name,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+        )
+
+    def __enter__(self) -> Self:
+        """Returns itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Ends the process if it still runs, and removes its files."""
+        self._process.kill()
+        self._process.communicate()
+        self._folder.cleanup()
+
+    def ask(
+        self,
+        model: Path,
+        calls: Mapping[str, Sequence[Item]],
+        signatures: Mapping[str, str],
+        batch_sizes: Mapping[str, int],
+    ) -> dict[str, Any]:
+        """Has the process load a model and answer requests; once only.
+
+        Args:
+            model: folder of the SavedModel.
+            calls: name of a call to its items.
+            signatures: signature to its input, `examples` or `image`.
+            batch_sizes: items per batch of a call; 32 where it is not named.
+
+        Returns:
+            What `clean_process.main` writes, and `threads`.
+
+        Raises:
+            CleanProcessError: it took too long, or ended with an error.
+        """
+        folder = Path(self._folder.name)
+        answer = folder / "answer.json"
         task = {
             "model": str(model.resolve()),
             "answer": str(answer),
             "threads": fair_threads(),
             "signatures": dict(signatures),
-            "calls": _write_calls(Path(folder), calls, signatures, batch_sizes),
+            "calls": _write_calls(folder, calls, signatures, batch_sizes),
         }
-        task_path = Path(folder) / "task.json"
-        task_path.write_text(json.dumps(task), encoding="utf-8")
-        run_script(Path(clean_process.__file__), task_path, timeout_s)
+        self.hand_over(json.dumps(task))
         return {**json.loads(answer.read_text(encoding="utf-8")), "threads": task["threads"]}
 
-
-def run_script(script: Path, task: Path, timeout_s: float) -> None:
-    """Runs a script in an isolated interpreter (`-I`): no environment, no user site, no folder of ours on its path."""
-    environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    environment |= {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-I", str(script), str(task)],
-            env=environment,
-            cwd=task.parent,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=timeout_s,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as error:
-        raise CleanProcessError(
-            f"must load and answer within serving_check.timeout_s={timeout_s:g} (seconds), but was still running and "
-            "was stopped. Raise serving_check.timeout_s if the model is large or the machine is busy"
-        ) from error
-    if done.returncode < 0:
-        raise CleanProcessError(
-            f"was killed by signal {-done.returncode}; signal 9 mostly means that memory ran out. "
-            "Give the machine more memory or make the model smaller"
-        )
-    if done.returncode:
-        lines = [line for line in done.stderr.splitlines() if line.strip()]
-        raise CleanProcessError(f"ended with exit code {done.returncode}: {lines[-1][:500] if lines else 'no message'}")
+    def hand_over(self, task: str) -> None:
+        """Writes the task to the process's standard input and waits for its end."""
+        try:
+            _, errors = self._process.communicate(task, timeout=max(0.0, self._ends_s - time.monotonic()))
+        except subprocess.TimeoutExpired as error:
+            raise CleanProcessError(
+                f"must load and answer within serving_check.timeout_s={self._timeout_s:g} (seconds), but was still "
+                "running and was stopped. Raise serving_check.timeout_s if the model is large or the machine is busy"
+            ) from error
+        code = self._process.returncode
+        if code < 0:
+            raise CleanProcessError(
+                f"was killed by signal {-code}; signal 9 mostly means that memory ran out. "
+                "Give the machine more memory or make the model smaller"
+            )
+        if code:
+            lines = [line for line in errors.splitlines() if line.strip()]
+            raise CleanProcessError(f"ended with exit code {code}: {lines[-1][:500] if lines else 'no message'}")
 
 
 def fair_threads() -> int:
@@ -101,10 +128,10 @@ def _write_calls(
 ) -> list[dict[str, Any]]:
     written = []
     for number, (name, items) in enumerate(calls.items()):
-        records = {}
+        files = {}
         for signature, argument in signatures.items():
-            path = folder / f"{number}-{signature}.tfrecord"
-            requests.write(path, (item.image if argument == "image" else item.example for item in items))
-            records[signature] = str(path)
-        written.append({"name": name, "batch_size": batch_sizes.get(name, BATCH_SIZE), "records": records})
+            path = folder / f"{number}-{signature}"
+            sizes = requests.write(path, (item.image if argument == "image" else item.example for item in items))
+            files[signature] = {"path": str(path), "sizes": sizes}
+        written.append({"name": name, "batch_size": batch_sizes.get(name, BATCH_SIZE), "requests": files})
     return written

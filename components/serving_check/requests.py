@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import gzip
 import heapq
-import struct
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
+from components.split_records import records
 from schemas import features
-
-TFRECORD_HEADER, TFRECORD_FOOTER = struct.Struct("<QI"), 4  # length and its checksum; the data's checksum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,40 +74,26 @@ def with_damage(sound: list[Item]) -> list[Item]:
     return mixed
 
 
-def write(path: Path, records: Iterable[bytes]) -> None:
-    """Writes a TFRecord file, uncompressed."""
-    import tensorflow as tf
-
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for record in records:
-            writer.write(record)
+def write(path: Path, contents: Iterable[bytes]) -> list[int]:
+    """Writes one request after the other into a file and returns their sizes in bytes."""
+    with path.open("wb") as file:
+        return [file.write(content) for content in contents]
 
 
 def _items(split_dir: Path) -> Iterator[Item]:
     from tensorflow.core.example import example_pb2
 
-    for path in sorted(split_dir.iterdir()):
-        for record in _records(path):
-            example = example_pb2.Example.FromString(record)
-            feature = example.features.feature
-            for key in (features.LABEL, features.LABEL_ID):
-                if key in feature:
-                    del feature[key]
-            yield Item(
-                sha256=feature[features.SHA256].bytes_list.value[0].decode(),
-                example=example.SerializeToString(),
-                image=feature[features.IMAGE].bytes_list.value[0],
-            )
-
-
-def _records(path: Path) -> Iterator[bytes]:
-    """Reads a TFRecord file without a TensorFlow runtime, which must not start in a forked process."""
-    opened = gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
-    with opened as file:
-        while header := file.read(TFRECORD_HEADER.size):
-            length, _ = TFRECORD_HEADER.unpack(header)
-            yield file.read(length)
-            file.read(TFRECORD_FOOTER)
+    for record in records(sorted(str(path) for path in split_dir.iterdir())):
+        example = example_pb2.Example.FromString(record)
+        feature = example.features.feature
+        for key in (features.LABEL, features.LABEL_ID):
+            if key in feature:
+                del feature[key]
+        yield Item(
+            sha256=feature[features.SHA256].bytes_list.value[0].decode(),
+            example=example.SerializeToString(),
+            image=feature[features.IMAGE].bytes_list.value[0],
+        )
 
 
 def _replace(serialized: bytes, image: bytes) -> bytes:

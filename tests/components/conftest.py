@@ -18,17 +18,6 @@ from applications import discovery
 from applications.settings import IngestSettings, SplitSettings
 from applications.spec import Application
 
-CLASSES = ("grass", "sand", "water")
-CHIPS = Application(
-    name="test/chips",
-    title="Chips",
-    summary="Three classes of small pictures.",
-    task="classification",
-    modality="image",
-    source="applications.formats.image_folder.ImageFolder",
-    classes=CLASSES,
-)
-
 
 def picture(seed: int, tint: int = 0) -> npt.NDArray[np.uint8]:
     """A picture with structure of its own, uint8 `[32, 32, 3]`."""
@@ -45,9 +34,9 @@ def encoded(pixels: npt.NDArray[np.uint8]) -> bytes:
     return out.getvalue()
 
 
-def write_chips(root: Path, per_class: int) -> Path:
+def write_chips(root: Path, application: Application, per_class: int) -> Path:
     """Writes a folder per class with so many different pictures each."""
-    for number, name in enumerate(CLASSES):
+    for number, name in enumerate(application.classes):
         (root / name).mkdir(parents=True)
         for item in range(per_class):
             (root / name / f"{item:03d}.png").write_bytes(encoded(picture(number * 1000 + item, number)))
@@ -111,36 +100,30 @@ def run_ingest(
 
 
 @pytest.fixture
-def ingest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ingested]:
+def ingest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chips: Application) -> Callable[..., Ingested]:
     """Runs ingest over a folder: `ingest(data, application=…, beam=…, max_bad_share=…)`."""
     count = iter(range(1000))
 
-    def run(data: Path, *, application: Application = CHIPS, **options: Any) -> Ingested:
+    def run(data: Path, *, application: Application = chips, **options: Any) -> Ingested:
         monkeypatch.setattr(discovery, "load", lambda _: application)
         return run_ingest(data, tmp_path / f"ingest-{next(count)}", application, **options)
 
     return run
 
 
-@pytest.fixture(scope="session")
-def chips() -> Application:
-    """The application of the small folders."""
-    return CHIPS
-
-
 @pytest.fixture
-def chips_folder(tmp_path: Path) -> Path:
+def chips_folder(tmp_path: Path, chips: Application) -> Path:
     """Three classes of 30 different pictures."""
-    return write_chips(tmp_path / "chips", 30)
+    return write_chips(tmp_path / "chips", chips, 30)
 
 
 @pytest.fixture(scope="session")
-def ingested(tmp_path_factory: pytest.TempPathFactory) -> Ingested:
+def ingested(tmp_path_factory: pytest.TempPathFactory, chips: Application) -> Ingested:
     """An ingest of 3 × 40 pictures that several tests read and none changes."""
     root = tmp_path_factory.mktemp("ingested")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(discovery, "load", lambda _: CHIPS)
-        return run_ingest(write_chips(root / "chips", 40), root / "out", CHIPS)
+        patch.setattr(discovery, "load", lambda _: chips)
+        return run_ingest(write_chips(root / "chips", chips, 40), root / "out", chips)
 
 
 @pytest.fixture(scope="session")

@@ -16,15 +16,6 @@ from components import push as pushing
 from serving import model_json, versions
 from serving.versions import ModelFolder
 
-APPLICATION = Application(
-    name="satellite/landcover",
-    title="Land cover",
-    summary="Ten classes.",
-    task="classification",
-    modality="image",
-    source="applications.satellite.landcover.source.Landcover",
-    classes=("forest", "river"),
-)
 VERDICT = {"verdict": "blessed", "sentence": "Accuracy 0.93 is above 0.90.", "checks": []}
 METRICS = {"items": 800, "groups": 790, "metrics": {"accuracy": {"value": 0.93, "low": 0.91, "high": 0.94}}}
 
@@ -32,10 +23,11 @@ METRICS = {"items": 800, "groups": 790, "metrics": {"accuracy": {"value": 0.93, 
 class World:
     """A trained model, its evidence, and a serving folder to push to."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, application: Application) -> None:
         self.root = root
+        self.application = application
         self.destination = root / "serving"
-        self.folder = ModelFolder(destination=self.destination, model="satellite-landcover")
+        self.folder = ModelFolder(destination=self.destination, model="test-chips")
         (root / "verdict").mkdir()
         (root / "verdict" / "verdict.json").write_text(json.dumps(VERDICT))
         (root / "verdict" / "metrics.json").write_text(json.dumps(METRICS))
@@ -62,7 +54,7 @@ class World:
         artifacts["infra_blessing"].set_int_custom_property("blessed", is_fit)
         pushing.Push.test_call(
             **artifacts,
-            application=APPLICATION.name,
+            application=self.application.name,
             destination=str(self.destination),
             configuration=json.dumps({"version": 1, "train": {"epochs": 3}}),
             data_fingerprint="f00d",
@@ -72,17 +64,17 @@ class World:
 
 
 @pytest.fixture
-def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    monkeypatch.setattr(pushing.discovery, "load", lambda name: APPLICATION)
-    return World(tmp_path)
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chips: Application) -> World:
+    monkeypatch.setattr(pushing.discovery, "load", lambda name: chips)
+    return World(tmp_path, chips)
 
 
 def test_a_blessed_model_becomes_a_version_that_says_what_it_is(world: World) -> None:
     world.push()
     (version,) = world.folder.versions()
     about = model_json.verify(world.folder.version_path(version))
-    assert (about.model, about.version, about.application) == ("satellite-landcover", version, "satellite/landcover")
-    assert about.classes == ("forest", "river")
+    assert (about.model, about.version, about.application) == ("test-chips", version, "test/chips")
+    assert about.classes == world.application.classes
     assert about.metrics == {"accuracy": {"value": 0.93, "low": 0.91, "high": 0.94}}
     assert about.verdict == VERDICT
     assert about.configuration["train"] == {"epochs": 3}
@@ -96,7 +88,7 @@ def test_the_artifact_says_where_the_model_went_in_tfxs_own_words(world: World) 
     assert pushed.get_int_custom_property("pushed") == 1
     assert pushed.get_string_custom_property("pushed_version") == str(version)
     assert pushed.get_string_custom_property("pushed_destination") == str(
-        world.destination / "satellite-landcover" / str(version)
+        world.destination / "test-chips" / str(version)
     )
     written = json.loads((world.root / "pushed_model" / "pushed.json").read_text())
     assert written == {"path": str(world.folder.version_path(version)), "version": version}
@@ -183,8 +175,8 @@ def test_a_push_interrupted_before_the_rename_leaves_no_version_and_a_repeated_o
 
 
 def test_the_state_of_the_destination_leaves_out_what_is_made_from_the_same_things(world: World) -> None:
-    before = versions.state(str(world.destination), "satellite-landcover", "mine")
-    about = pushing.describe(APPLICATION, {}, "f00d", pushing.read_evidence(world.root / "verdict"), "mine")
+    before = versions.state(str(world.destination), "test-chips", "mine")
+    about = pushing.describe(world.application, {}, "f00d", pushing.read_evidence(world.root / "verdict"), "mine")
     pushing.push(world.root / "model" / "Format-Serving", world.folder, about, 0)
-    assert versions.state(str(world.destination), "satellite-landcover", "mine") == before
-    assert versions.state(str(world.destination), "satellite-landcover", "other") != before
+    assert versions.state(str(world.destination), "test-chips", "mine") == before
+    assert versions.state(str(world.destination), "test-chips", "other") != before

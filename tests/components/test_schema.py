@@ -107,7 +107,6 @@ def test_a_proposal_knows_what_our_features_mean(chips_folder: Path, chips: Any,
     assert not proposed["sha256"].domain
     assert list(proposed["image"].not_in_environment) == []
     assert list(proposed["group"].not_in_environment) == ["SERVING"]
-    assert features.THUMBNAIL not in proposed
     assert schema.read(chips, write(text)) == text
 
 

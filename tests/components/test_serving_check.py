@@ -17,6 +17,7 @@ import components
 from applications.settings import ServingCheckSettings
 from components.serving_check import checks, clean_process, component, isolation, requests
 from components.serving_check.checks import Plan
+from components.serving_check.isolation import CleanProcess
 from components.serving_check.requests import Item
 from schemas import features
 
@@ -127,7 +128,28 @@ def plan(world: Path) -> Plan:
 def record(world: Path, plan: Plan) -> dict[str, Any]:
     """What a real clean process writes down about the model of `world`."""
     batches = {checks.ONE: 1, checks.TWO: 2}
-    return isolation.ask(world / "model" / "Format-Serving", plan.calls, checks.SIGNATURES, batches, 120)
+    with CleanProcess(120) as process:
+        return process.ask(world / "model" / "Format-Serving", plan.calls, checks.SIGNATURES, batches)
+
+
+class Fake:
+    """A clean process that answers with a record made before; without one it must not be asked."""
+
+    def __init__(self, record: dict[str, Any] | None = None) -> None:
+        self.record = record
+
+    def __call__(self, timeout_s: float) -> Fake:
+        return self
+
+    def __enter__(self) -> Fake:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def ask(self, *_: object) -> dict[str, Any]:
+        assert self.record is not None, "the model was loaded"
+        return self.record
 
 
 @pytest.fixture
@@ -177,7 +199,7 @@ def test_a_fit_model_is_blessed_as_tfx_expects(
     monkeypatch.setattr(
         component.discovery, "load", lambda name: dataclasses.make_dataclass("A", [("classes", tuple)])(CLASSES)
     )
-    monkeypatch.setattr(component.isolation, "ask", lambda *_: record)
+    monkeypatch.setattr(component, "CleanProcess", Fake(record))
     inputs = {
         "model": standard_artifacts.Model,
         "examples": standard_artifacts.Examples,
@@ -199,12 +221,8 @@ def test_a_fit_model_is_blessed_as_tfx_expects(
     assert written["max_probability_difference"] < 1e-5
 
 
-def test_a_model_that_reads_files_is_refused_without_being_loaded(tmp_path: Path, plan: Plan, monkeypatch: Any) -> None:
-    def loaded(*_: object) -> None:
-        raise AssertionError("the model was loaded")
-
-    monkeypatch.setattr(component.isolation, "ask", loaded)
-    result = component.check(export(Colours(reads_files=True), tmp_path / "model"), plan)
+def test_a_model_that_reads_files_is_refused_without_being_loaded(tmp_path: Path, plan: Plan) -> None:
+    result = component.check(export(Colours(reads_files=True), tmp_path / "model"), plan, Fake())
     component.write_result(result, tmp_path / "blessing", tmp_path / "report")
     assert result["passed"] is False
     assert "graph ops: ReadFile in node" in result["sentence"]
@@ -220,11 +238,23 @@ def test_a_model_that_differs_from_the_trainer_fails_with_value_and_limit(record
     assert text.endswith("above 0.001")
 
 
-def test_predictions_of_other_items_fail_as_nothing_can_be_compared(
+def test_a_trainer_that_wrote_no_predictions_fails_as_nothing_can_be_compared(
     world: Path, record: dict[str, Any], tmp_path: Path
 ) -> None:
     plan = component.make_plan(CLASSES, world / "examples", tmp_path, ServingCheckSettings(requests=36))
-    assert "no item of the trainer's trainer_predictions.json" in failed(record, plan)["trainer agrees"]
+    assert "the trainer wrote no trainer_predictions.json" in failed(record, plan)["trainer agrees"]
+
+
+def test_a_prediction_of_an_item_that_is_not_in_the_split_fails_although_the_others_agree(
+    world: Path, record: dict[str, Any], tmp_path: Path
+) -> None:
+    predictions = json.loads((world / "model_run" / component.TRAINER_FILE).read_text())
+    predictions["sha256"].append("f" * 64)
+    predictions["probabilities"].append([1.0, 0.0, 0.0])
+    (tmp_path / component.TRAINER_FILE).write_text(json.dumps(predictions))
+    plan = component.make_plan(CLASSES, world / "examples", tmp_path, ServingCheckSettings(requests=36))
+    text = failed(record, plan)["trainer agrees"]
+    assert "must be in the validation split, but 1 of 9 are not, such as ffffffffffff. Train again" in text
 
 
 def test_signatures_that_disagree_fail(changed: dict[str, Any], plan: Plan) -> None:
@@ -307,10 +337,26 @@ def test_foreign_modules_fail(changed: dict[str, Any], plan: Plan) -> None:
 def test_a_process_that_hangs_is_stopped_and_says_so(tmp_path: Path) -> None:
     script = tmp_path / "hangs.py"
     script.write_text("import time; time.sleep(60)")
-    with pytest.raises(
-        isolation.CleanProcessError, match=r"within serving_check\.timeout_s=0\.5 \(seconds\), but was still"
-    ):
-        isolation.run_script(script, tmp_path / "task.json", 0.5)
+    text = r"within serving_check\.timeout_s=0\.5 \(seconds\), but was still"
+    with CleanProcess(0.5, script) as process, pytest.raises(isolation.CleanProcessError, match=text):
+        process.hand_over("{}")
+
+
+def test_a_process_that_gets_no_task_is_ended(tmp_path: Path) -> None:
+    script = tmp_path / "waits.py"
+    script.write_text("import sys; sys.stdin.read(); import time; time.sleep(60)")
+    with CleanProcess(60, script) as process:
+        assert process._process.poll() is None
+    assert process._process.returncode == -9
+    assert not Path(process._folder.name).exists()
+
+
+def test_the_first_call_of_a_size_is_a_warm_up() -> None:
+    latency, per_s = clean_process.measured({32: [9.0, 0.5, 0.25], 1: [9.0, 0.001, 0.003], 2: [0.1]})
+    assert latency["p50"] == pytest.approx(2)
+    assert 2 < latency["p99"] <= 3
+    assert per_s == pytest.approx(32 / 0.375)
+    assert clean_process.measured({1: [0.5]}) == ({"p50": 500, "p99": 500}, 2)
 
 
 @pytest.mark.parametrize(
@@ -321,12 +367,12 @@ def test_a_process_that_hangs_is_stopped_and_says_so(tmp_path: Path) -> None:
     ],
 )
 def test_a_process_that_dies_is_a_failed_check_and_no_crash(
-    tmp_path: Path, world: Path, plan: Plan, monkeypatch: Any, code: str, text: str
+    tmp_path: Path, world: Path, plan: Plan, code: str, text: str
 ) -> None:
     script = tmp_path / "dies.py"
     script.write_text(code)
-    monkeypatch.setattr(isolation.clean_process, "__file__", str(script))
-    result = component.check(world / "model" / "Format-Serving", plan)
+    with CleanProcess(60, script) as process:
+        result = component.check(world / "model" / "Format-Serving", plan, process)
     assert text in result["sentence"]
     assert result["passed"] is False
 
@@ -336,9 +382,11 @@ def test_the_clean_process_sees_none_of_our_environment(tmp_path: Path, monkeypa
     monkeypatch.setenv("TF_USE_LEGACY_KERAS", "1")
     script = tmp_path / "prints.py"
     script.write_text(
-        "import json, os, sys; json.dump([sorted(os.environ), sys.path, sys.flags.isolated], open(sys.argv[1], 'w'))"
+        "import json, os, sys\n"
+        "json.dump([sorted(os.environ), sys.path, sys.flags.isolated], open(sys.stdin.read(), 'w'))"
     )
-    isolation.run_script(script, tmp_path / "seen.json", 30)
+    with CleanProcess(30, script) as process:
+        process.hand_over(str(tmp_path / "seen.json"))
     names, path, isolated = json.loads((tmp_path / "seen.json").read_text())
     assert isolated == 1
     assert not {"PYTHONPATH", "TF_USE_LEGACY_KERAS"} & set(names)
@@ -350,7 +398,8 @@ def test_threads_leave_half_of_the_cores_to_others() -> None:
 
 
 def test_an_empty_test_split_is_explained(world: Path, plan: Plan) -> None:
-    result = component.check(world / "model" / "Format-Serving", dataclasses.replace(plan, calls={checks.TEST: []}))
+    nothing = dataclasses.replace(plan, calls={checks.TEST: []})
+    result = component.check(world / "model" / "Format-Serving", nothing, Fake())
     assert "requests: the test split is empty" in result["sentence"]
 
 

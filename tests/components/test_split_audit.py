@@ -55,7 +55,7 @@ def test_the_component_writes_the_audit_and_its_property(ingested: Any, tmp_path
     executor.Do(
         {"examples": [ingested.examples]}, {"audit": [audit]}, {"settings": json.dumps(settings), "code_version": ""}
     )
-    assert audit.is_clean == 1
+    assert audit.get_int_custom_property("is_clean") == 1
     assert json.loads((tmp_path / "audit" / "audit.json").read_text())["near_duplicates_across_splits_count"] == 0
 
 

@@ -40,6 +40,22 @@ def test_a_good_first_model_is_blessed_with_its_reasons():
     )
 
 
+def test_a_model_that_has_learnt_from_test_items_is_not_blessed_however_good():
+    found = judged(learnt_items=1_012, items=8_600)
+    assert found["sentence"] == (
+        "Not blessed: the model has learnt from 1,012 of the 8,600 test items or from others of their groups, so its "
+        "score cannot be trusted (take train.weights that were trained with today's split, or none)."
+    )
+    [check] = [check for check in found["checks"] if check["name"] == "learnt_from"]
+    assert (check["value"], check["limit"], check["outcome"]) == (1_012, 0, "failed")
+
+
+@pytest.mark.parametrize("learnt", [0, None])
+def test_a_model_that_has_learnt_from_no_test_item_or_does_not_say_is_judged_by_its_score(learnt):
+    assert judged(learnt_items=learnt)["sentence"] == judged()["sentence"]
+    assert outcome(judged(learnt_items=learnt), "learnt_from") == "passed"
+
+
 def test_an_interval_below_the_limit_is_not_blessed():
     found = judged(metric=Interval(0.71, 0.68, 0.74))
     assert found["verdict"] == "not blessed"
@@ -168,5 +184,6 @@ def test_checks_are_records_with_a_sentence_each():
         "baseline",
         "calibration",
         "split_audit",
+        "learnt_from",
         "agreement",
     ]

@@ -96,6 +96,12 @@ def test_worst_errors_are_the_surest_ones():
     assert len(errors) <= 24
 
 
+def test_a_model_that_has_learnt_from_test_items_is_not_blessed():
+    card = scored(predictions(has_seen=np.arange(300) < 12))
+    assert card["verdict"]["verdict"] == "not blessed"
+    assert "learnt from 12 of the 300 test items" in card["verdict"]["sentence"]
+
+
 def test_a_baseline_is_not_compared_on_items_that_it_has_learnt_from():
     learnt = np.arange(300) < 200
     perfect = np.eye(3)[answers()[0]]
@@ -141,7 +147,8 @@ def test_an_empty_test_split_is_refused():
 def test_predictions_survive_their_file(tmp_path):
     path = str(tmp_path / table.FILE_NAME)
     learnt = np.arange(300) < 9
-    made = predictions(baseline_probabilities=answers(signal=1.0)[1], baseline_version="7", baseline_has_seen=learnt)
+    earlier = {"baseline_version": "7", "baseline_has_seen": learnt}
+    made = predictions(baseline_probabilities=answers(signal=1.0)[1], has_seen=~learnt, **earlier)
     table.write(made, path)
     read = table.read(path)
     np.testing.assert_allclose(read.probabilities, made.probabilities, atol=1e-7)
@@ -149,14 +156,15 @@ def test_predictions_survive_their_file(tmp_path):
     assert (read.classes, read.baseline_version, read.groups) == (CLASSES, "7", made.groups)
     assert read.slices == made.slices
     assert read.baseline_has_seen.tolist() == learnt.tolist()
+    assert read.has_seen.tolist() == (~learnt).tolist()
 
 
 def test_the_file_has_the_columns_other_tools_read(tmp_path):
     pq = pytest.importorskip("pyarrow.parquet")
     table.write(predictions(), str(tmp_path / "p.parquet"))
     found = pq.read_table(str(tmp_path / "p.parquet"))
-    names = "origin sha256 group label_id label predicted_id probabilities baseline_probabilities baseline_has_seen"
-    assert found.column_names == [*names.split(), "band"]
+    names = "origin sha256 group label_id label predicted_id probabilities baseline_probabilities"
+    assert found.column_names == [*names.split(), "has_seen", "baseline_has_seen", "band"]
     assert found["baseline_probabilities"].null_count == 300
     assert [str(found.schema.field(name).type) for name in ("label_id", "predicted_id")] == ["int64", "int64"]
 

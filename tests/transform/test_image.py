@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import tensorflow as tf
+import tensorflow_transform as tft
 
 from schemas import features
 from transform.image import preprocessing_fn
@@ -33,3 +36,10 @@ def test_an_unreadable_image_has_a_reason_and_no_pixels() -> None:
     outputs = preprocessing_fn({features.IMAGE: tf.constant([b"junk", png(9)])}, CONFIG)
     assert outputs[features.REASON].numpy().tolist() == [b"not a JPEG or PNG image", b""]
     assert outputs[features.PIXELS].numpy().mean(axis=(1, 2, 3)).tolist() == [0, 9]
+
+
+def test_tfx_need_not_look_at_the_data_for_this_graph() -> None:
+    specs = {features.IMAGE: tf.TensorSpec([None], tf.string), features.LABEL_ID: tf.TensorSpec([None], tf.int64)}
+    with_config = functools.partial(preprocessing_fn, custom_config=CONFIG)
+    assert tft.get_analyze_input_columns(with_config, specs) == []
+    assert set(tft.get_transform_input_columns(with_config, specs)) == set(specs)

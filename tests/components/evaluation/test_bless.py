@@ -71,7 +71,7 @@ def test_a_blessed_model_is_blessed_as_tfx_reads_it(run, tmp_path):
     blessing, verdict = run()
     assert model_utils.is_model_blessed(blessing)
     assert [path.name for path in (tmp_path / "blessing").iterdir()] == ["BLESSED"]
-    assert verdict.verdict == "blessed"
+    assert verdict.get_string_custom_property("verdict") == "blessed"
     assert written("verdict", tmp_path)["sentence"].startswith("Blessed: accuracy 0.950 (95 % interval 0.91")
 
 
@@ -79,13 +79,13 @@ def test_a_model_that_cannot_be_told_is_not_pushed(run, tmp_path):
     blessing, verdict = run(dataclasses.replace(RULES, at_least=0.94))
     assert not model_utils.is_model_blessed(blessing)
     assert [path.name for path in (tmp_path / "blessing").iterdir()] == ["NOT_BLESSED"]
-    assert verdict.verdict == "cannot tell"
+    assert verdict.get_string_custom_property("verdict") == "cannot tell"
     assert blessing.get_string_custom_property("blessing_message") == written("verdict", tmp_path)["sentence"]
 
 
 def test_a_disagreeing_evaluator_is_not_blessed(run, tmp_path):
     _, verdict = run(evaluated=0.93)
-    assert verdict.verdict == "not blessed"
+    assert verdict.get_string_custom_property("verdict") == "not blessed"
     assert "the evaluator and the predictions disagree" in written("verdict", tmp_path)["sentence"]
 
 

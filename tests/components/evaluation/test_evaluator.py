@@ -8,7 +8,8 @@ from tfx.types import Channel, standard_artifacts
 from applications import discovery
 from applications.settings import EvaluateSettings
 from components.evaluator import Evaluator, Executor
-from components.predict import load, predict, split_files
+from components.predict import load, predict
+from components.split_records import split_files
 from evaluation import classification, eval_config, scores
 from schemas import features
 

@@ -88,6 +88,13 @@ def test_test_items_that_a_baseline_has_learnt_from_are_marked_with_their_groups
     assert {int(origin.split("/")[1].removesuffix(".jpg")) for origin in seen} == {0, 1, 2, 3}
 
 
+def test_test_items_that_the_candidate_has_learnt_from_are_marked_with_their_groups(run, landcover_model, tmp_path):
+    assert run().has_seen is None
+    found = run(model=learnt_from_the_first(5, landcover_model, tmp_path / "warm"))
+    seen = {origin for origin, is_seen in zip(found.origins, found.has_seen, strict=True) if is_seen}
+    assert {int(origin.split("/")[1].removesuffix(".jpg")) for origin in seen} == set(range(6))
+
+
 def test_a_baseline_that_says_nothing_of_what_it_learnt_from_marks_nothing(run, weak_landcover_model):
     assert run(weak_landcover_model).baseline_has_seen is None
 
