@@ -6,9 +6,12 @@ A value comes, in this order, from the default here, the application's spec, the
 from __future__ import annotations
 
 import dataclasses
+import re
 from typing import Literal
 
 from applications.errors import ConfigError
+
+Strategy = Literal["none", "mirrored", "multi_worker"]
 
 
 def require(claim: bool, field: str, rule: str, value: object) -> None:
@@ -72,7 +75,7 @@ class ValidateSettings:
 class TrainSettings:
     """How the network is trained."""
 
-    model: str = "small_resnet"  # a name in trainer.models
+    model: str = "small_resnet"  # the network; trainer/choices.py lists them
     weights: str = ""  # a .weights.h5 file to start from; "" starts from nothing
     width: int = 32  # channels of the first block, 4 to 512
     epochs: int = 64  # at most so many passes over the training split
@@ -85,10 +88,10 @@ class TrainSettings:
     dropout: float = 0.2  # 0 to below 1, before the last layer
     patience: int = 15  # epochs without a better validation score before training stops
     class_weights: bool = True  # weigh each class by the inverse of its share
-    augment: tuple[str, ...] = ("flip", "rotate")  # names in trainer.augment
+    augment: tuple[str, ...] = ("flip", "rotate")  # changes to training images; trainer/choices.py lists them
     crop: float = 0.75  # side of the random window training sees, as a fraction of the image's; 1 shows all of it
     seed: int = 1  # of initial weights, order and augmentation
-    strategy: Literal["none", "mirrored", "multi_worker"] = "none"  # how the work is spread over devices
+    strategy: Strategy = "none"  # how the work is spread over devices
 
     def __post_init__(self) -> None:
         at_least_one = ("epochs", "batch_size", "patience")
@@ -183,6 +186,8 @@ class MetadataSettings:
     password_file: str = ""  # a file that holds nothing but the password; "" connects without one
 
     def __post_init__(self) -> None:
+        is_plain = re.fullmatch(r"\w[\w-]*", self.database) is not None  # ML Metadata puts it into SQL as it is
+        require(is_plain, "metadata.database", "letters, digits, _ and -", self.database)
         require(0 <= self.port <= 65_535, "metadata.port", "from 0 (the usual port) to 65535", self.port)
 
 

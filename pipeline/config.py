@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import typing
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias, TypeVar
 
@@ -14,6 +15,7 @@ from applications.errors import ConfigError, UnknownName
 from applications.spec import Application
 from pipeline import config_values
 from pipeline.config_values import Given
+from trainer.choices import CHOICES
 
 VERSION = 1
 _TOP_KEYS = ("version", "application", "data")
@@ -75,7 +77,7 @@ def resolve(
 
     Raises:
         ConfigError: a value is of the wrong type or out of range, or the file is not readable YAML.
-        UnknownName: a section or key does not exist; the text names the near one.
+        UnknownName: a section, a key, or what a setting names does not exist; the text names the near one.
     """
     top: dict[str, Given] = {}
     layers: _Layers = {}
@@ -89,6 +91,8 @@ def resolve(
         name: _build_section(name, getattr(application, name, kind()), layers.get(name, {}))
         for name, kind in sections().items()
     }
+    for name, section in built.items():
+        _check_names(name, section, layers.get(name, {}), f"applications/{application.name}/app.py")
     return RunConfig(application=application.name, data=chosen, **built)
 
 
@@ -184,6 +188,17 @@ def _build_section(name: str, base: _Section, layer: Mapping[str, Given]) -> _Se
     except ConfigError as error:
         named = [given.place for key, given in layer.items() if f"{name}.{key}" in str(error)]
         raise ConfigError(f"{error}" + (f" It comes from {' and '.join(named)}." if named else "")) from error
+
+
+def _check_names(name: str, section: Any, layer: Mapping[str, Given], spec: str) -> None:
+    """Refuses names that nothing has; `spec` is the place of what no layer gives."""
+    for key, kind in config_values.field_types(type(section)).items():
+        is_literal = typing.get_origin(kind) is typing.Literal
+        known = typing.get_args(kind) if is_literal else tuple(CHOICES.get(f"{name}.{key}", ()))
+        value = getattr(section, key)
+        for word in value if isinstance(value, tuple) else (value,):
+            if known and word not in known:
+                raise _placed(UnknownName(f"{name}.{key}", word, known), layer[key].place if key in layer else spec)
 
 
 def _check_key(section: str, key: str, place: str) -> None:

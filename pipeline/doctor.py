@@ -50,6 +50,7 @@ def _lock(folder: OutputFolder) -> Iterator[Problem]:
     if holder:
 
         def empty() -> str:
+            """Empties the lock file."""
             folder.lock.write_text("", encoding="utf-8")
             return "Emptied the lock file."
 

@@ -79,10 +79,10 @@ def connection_config(settings: MetadataSettings, out: Path) -> metadata_store_p
         return config
     port = settings.port or _USUAL_PORT[settings.backend]
     if settings.backend == "postgresql":
-        config.postgresql.host = settings.host
+        config.postgresql.host = quoted(settings.host)
         config.postgresql.port = str(port)
-        config.postgresql.user = settings.user
-        config.postgresql.password = _password(settings)
+        config.postgresql.user = quoted(settings.user)
+        config.postgresql.password = quoted(_password(settings))
         config.postgresql.dbname = settings.database
     else:
         config.mysql.host = settings.host
@@ -91,6 +91,17 @@ def connection_config(settings: MetadataSettings, out: Path) -> metadata_store_p
         config.mysql.password = _password(settings)
         config.mysql.database = settings.database
     return config
+
+
+def quoted(word: str) -> str:
+    """Returns a word fit for libpq's connection string, into which ML Metadata puts host, user and password as given.
+
+    A word that needs no quotes comes back as it is.
+    """
+    if word and not set(word) & set(" \t\n'\\"):
+        return word
+    escaped = word.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def _password(settings: MetadataSettings) -> str:

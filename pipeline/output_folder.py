@@ -20,6 +20,7 @@ from applications.errors import OutputError
 
 _FULL = ("No space left on device", "disk is full", "Disk quota exceeded")
 _NOT_WRITABLE = ("PermissionError", "PermissionDeniedError", "Read-only file system", "readonly database")
+WILDCARDS = "*?[\\"
 MIN_FREE_MIB = 500  # a small run with its intermediate examples and model stays below this
 
 
@@ -97,8 +98,13 @@ def prepare(path: pathlib.Path, *, min_free_mib: int = MIN_FREE_MIB) -> OutputFo
         min_free_mib: MiB that must be free.
 
     Raises:
-        OutputError: it is a file, cannot be written to, or its disk is nearly full.
+        OutputError: its path has a wildcard, it is a file, cannot be written to, or its disk is nearly full.
     """
+    if set(WILDCARDS) & set(str(path)):
+        raise OutputError(
+            f"the path of the output folder must have none of {' '.join(WILDCARDS)}, which TensorFlow reads as "
+            f"wildcards, got {path}. Give another with --out DIR."
+        )
     if path.exists() and not path.is_dir():
         raise OutputError(f"the output must be a folder, but {path} is a file. Give another with --out DIR.")
     try:

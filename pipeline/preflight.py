@@ -7,6 +7,7 @@ import json
 import os
 import pathlib
 import platform
+from collections.abc import Sequence
 from typing import Any
 
 from applications import discovery
@@ -16,6 +17,7 @@ from pipeline import run_record
 from pipeline.config import RunConfig, to_dict
 from pipeline.data_fingerprint import is_remote
 from pipeline.output_folder import OutputFolder
+from pipeline.partial_run import reused, upstream_of
 from pipeline.stage_names import SECTIONS_OF_STAGE, STAGES
 
 _PACKAGES = ("tfx", "tensorflow", "keras", "apache-beam", "ml-metadata", "tensorflow-model-analysis", "numpy")
@@ -28,10 +30,10 @@ def check_stages(config: RunConfig, from_stage: str, to_stage: str) -> None:
         UnknownName: no such stage; the text names the near one.
         UsageError: `from_stage` lies behind `to_stage`.
     """
-    known = [name for name in STAGES if name != "tune" or config.tune.enabled]
+    known = _stages(config)
     for name in (from_stage, to_stage):
         if name == "tune" and name not in known:
-            raise UsageError("stage 'tune' must be asked for before it can be named; add --set tune.enabled=true.")
+            raise UsageError(f"stage {name!r} must be asked for before it can be named; add --set tune.enabled=true.")
         if name and name not in known:
             raise UnknownName("stage", name, known)
     if from_stage and to_stage and known.index(from_stage) > known.index(to_stage):
@@ -58,8 +60,8 @@ def check_data(application: Application, config: RunConfig) -> int | None:
     return discovery.source(application).inspect(config.data).items
 
 
-def base_run(folder: OutputFolder, config: RunConfig, data_digest: str, from_stage: str) -> str:
-    """Returns the run whose earlier stages `--from` builds on.
+def base_run(folder: OutputFolder, config: RunConfig, data_digest: str, from_stage: str, to_stage: str = "") -> str:
+    """Returns the run whose earlier stages `--from` builds on; "" where it builds on none.
 
     Its data and the settings that those stages read must be the ones asked for now: the record of this run, its
     report and the pushed model's description would otherwise tell settings that the model never had.
@@ -67,29 +69,36 @@ def base_run(folder: OutputFolder, config: RunConfig, data_digest: str, from_sta
     Raises:
         UsageError: there is no such run, or it differs in what the skipped stages depend on.
     """
-    if not from_stage or from_stage == STAGES[0]:
+    needed = reused(upstream_of(_stages(config)), from_stage, to_stage)
+    if not needed:
         return ""
-    needed = [name for name in STAGES[: STAGES.index(from_stage)] if name != "tune"]
-    found = run_record.base_run(folder, needed)
-    if found is None:
+    found, lacking = run_record.base_run(folder, needed)
+    if lacking:
+        who = f"run {found} lacks {', '.join(lacking)}" if found else "there is no run yet"
         raise UsageError(
-            f"--from {from_stage} takes what the stages before it made in an earlier run, but no run in {folder.path} "
-            "finished them all. Run once without --from."
+            f"--from {from_stage} takes the results of {', '.join(needed)} over from one earlier run in {folder.path}, "
+            f"but {who}. Run once without --from."
         )
-    _check_base(run_record.read(folder, found), to_dict(config), data_digest, from_stage)
+    _check_base(run_record.read(folder, found), to_dict(config), data_digest, (from_stage, needed))
     return found
 
 
-def _check_base(base: dict[str, Any], config: dict[str, Any], data_digest: str, from_stage: str) -> None:
-    """Refuses a base whose data or settings are not those asked for, as far as skipped stages depend on them."""
+def _stages(config: RunConfig) -> list[str]:
+    return [name for name in STAGES if name != "tune" or config.tune.enabled]
+
+
+def _check_base(
+    base: dict[str, Any], config: dict[str, Any], data_digest: str, given: tuple[str, Sequence[str]]
+) -> None:
+    """Refuses a base whose data or settings are not those asked for, as far as the stages reused depend on them."""
     config = json.loads(json.dumps(config))  # as a record keeps it
-    before = [name for name in STAGES[: STAGES.index(from_stage)] if name != "tune" or config["tune"]["enabled"]]
+    from_stage, needed = given
     if base["data"]["fingerprint"] != data_digest:
         raise UsageError(
             f"--from {from_stage} would build on run {base['run_id']}, which read other data "
             f"({base['data']['path']}) than this one ({config['data']}). Run without --from."
         )
-    for stage in before:
+    for stage in needed:
         for section in SECTIONS_OF_STAGE.get(stage, ()):
             for key, value in config[section].items():
                 earlier = base["config"].get(section, {}).get(key)

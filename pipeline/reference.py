@@ -22,6 +22,7 @@ from applications import discovery
 from pipeline import config as configuration
 from pipeline.cli.main import COMMANDS, cli
 from pipeline.config_values import field_types, text_of, type_words
+from trainer.choices import CHOICES
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 TABLE_BEGIN, TABLE_END = "<!-- applications: begin -->", "<!-- applications: end -->"
@@ -100,6 +101,8 @@ def _section_parts(name: str, kind: type[Any]) -> Iterator[str]:
     rows = ["| setting | default | type | meaning |", "|---|---|---|---|"]
     for field in dataclasses.fields(kind):
         words = type_words(types[field.name]).replace("|", "\\|")
+        names = CHOICES.get(f"{name}.{field.name}")
+        words += f": {', '.join(names)}" if names else ""
         rows.append(f"| `{name}.{field.name}` | `{text_of(field.default)}` | {words} | {notes.get(field.name, '')} |")
     yield "\n".join(rows) + "\n"
 

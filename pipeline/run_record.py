@@ -12,13 +12,14 @@ import json
 import os
 import pathlib
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 
 from applications.errors import OutputError, UnknownName
 from pipeline.output_folder import OutputFolder, explain_os_error
+from pipeline.partial_run import reused, upstream_of
 from serving import versions
 
 VERSION = 1
@@ -352,17 +353,21 @@ def close_dead(record: RunRecord) -> list[str]:
     return since
 
 
-def base_run(folder: OutputFolder, needed: Iterable[str]) -> str | None:
-    """Returns the newest run that has the products of all `needed` stages, its own or its base's; or None."""
-    wanted = set(needed)
+def base_run(folder: OutputFolder, needed: Sequence[str]) -> tuple[str, list[str]]:
+    """Returns the run that has the products of most of the `needed` stages, its own or its base's, and those it lacks.
+
+    Of several it is the newest; where there is no run, it is "".
+    """
+    found, lacking = "", list(needed)
     for record in records(folder):
         names = [stage["name"] for stage in record["stages"]]
         have = {stage["name"] for stage in record["stages"] if stage["state"] in FINISHED_STAGES}
-        if record.get("from_stage") in names:
-            have |= set(names[: names.index(record["from_stage"])])
-        if wanted <= have:
-            return str(record["run_id"])
-    return None
+        if record["from_stage"] in names:
+            have |= set(reused(upstream_of(names), record["from_stage"], record["to_stage"]))
+        missing = [name for name in needed if name not in have]
+        if not found or len(missing) < len(lacking):
+            found, lacking = str(record["run_id"]), missing
+    return found, lacking
 
 
 def write_atomically(path: pathlib.Path, text: str) -> None:

@@ -142,6 +142,7 @@ def _signals_as_interrupt() -> Iterator[None]:
         return
 
     def interrupt(_number: int, _frame: object) -> None:
+        """Does what Ctrl-C does."""
         raise KeyboardInterrupt
 
     before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}

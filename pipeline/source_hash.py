@@ -1,7 +1,7 @@
 """What code a stage uses, as one digest: the cache sees an edited model although TFX itself does not.
 
 A stage names its entry modules; the digest covers them and every module of this project they import,
-directly or not, also inside functions. Found by reading, never by importing.
+directly or not, also inside functions and by dotted names in strings. Found by reading, never by importing.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from applications.errors import UnknownName
+from serving import learnt_from
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = (
@@ -28,6 +30,7 @@ PACKAGES = (
     "pipeline",
 )
 LOCK = "requirements/pipeline.lock"  # the versions a stage runs on are part of its code
+_DOTTED_NAME = re.compile(r"[a-z_]\w*(\.\w+)+")  # in a string: a module, or something in it, that is imported later
 _TREE_SUFFIXES = {".py", ".j2", ".pbtxt", ".css", ".md"}  # .md: the report shows the data card
 
 
@@ -63,6 +66,11 @@ def tree_digest() -> str:
 def file_digest(path: str) -> str:
     """Digests a file that a setting names, wherever it lies: 16 hexadecimal digits; "" for no name or no file."""
     return hashlib.sha256(Path(path).read_bytes()).hexdigest()[:16] if path and Path(path).is_file() else ""
+
+
+def weights_digest(weights: str) -> str:
+    """Digests the weights that a training starts from and the list of what they have learnt from; "" for none."""
+    return file_digest(weights) + file_digest(learnt_from.beside(weights)) if weights else ""
 
 
 def files_below(folder: str) -> list[str]:
@@ -130,3 +138,5 @@ def _named_by(node: ast.AST, package: str) -> Iterator[str]:
             base = ".".join([*parent, base] if base else parent)
         yield base
         yield from (f"{base}.{alias.name}" for alias in node.names)
+    elif isinstance(node, ast.Constant) and isinstance(node.value, str) and _DOTTED_NAME.fullmatch(node.value):
+        yield from (node.value, node.value.rpartition(".")[0])

@@ -29,11 +29,11 @@ from components.report import INPUTS, Report
 from components.schema import schema_importer
 from components.serving_check.component import ServingCheck
 from components.split_audit import AuditSplits
-from components.statistics import statistics_gen
+from components.statistics import Statistics
 from components.validation import Validate
 from evaluation.report.collect import ARTIFACTS
 from pipeline.config import RunConfig, to_dict
-from pipeline.source_hash import digest_of, file_digest, files_below
+from pipeline.source_hash import digest_of, files_below, weights_digest
 from schemas import features
 
 
@@ -117,7 +117,11 @@ def schema(wiring: Wiring) -> BaseNode:
 
 def statistics(wiring: Wiring) -> BaseNode:
     """TFDV statistics of every split."""
-    return statistics_gen(wiring.output("ingest", "examples"), wiring.output("schema", "result"))
+    return Statistics(
+        examples=wiring.output("ingest", "examples"),
+        schema=wiring.output("schema", "result"),
+        code_version=wiring.code("components.statistics"),
+    )
 
 
 def validate(wiring: Wiring) -> BaseNode:
@@ -131,7 +135,7 @@ def validate(wiring: Wiring) -> BaseNode:
 
 
 def transform(wiring: Wiring) -> BaseNode:
-    """The TFT graph that training and serving share; analysed on the training split, nothing materialised."""
+    """The TFT graph that training and serving share; nothing is materialised, nor read where nothing is analysed."""
     module = f"transform.{wiring.application.modality}"
     return Transform(
         examples=wiring.output("ingest", "examples"),
@@ -176,7 +180,7 @@ def evaluate(wiring: Wiring) -> BaseNode:
         baseline_model=wiring.output("baseline", "model"),
         application=wiring.application.name,
         settings=wiring.settings("evaluate"),
-        code_version=wiring.code("components.evaluator", "evaluation.tfma_metrics"),
+        code_version=wiring.code("components.evaluator"),
     )
 
 
@@ -284,7 +288,7 @@ def _custom_config(wiring: Wiring, modules: tuple[str, ...], *sections: str) -> 
 
 def _training_inputs(wiring: Wiring, *sections: str) -> dict[str, Any]:
     custom_config = _custom_config(wiring, (_trainer(wiring),), *sections)
-    custom_config["weights_digest"] = file_digest(wiring.config.train.weights)  # the setting is but a path
+    custom_config["weights_digest"] = weights_digest(wiring.config.train.weights)  # the setting is but a path
     return {
         "examples": wiring.output("ingest", "examples"),
         "transform_graph": wiring.output("transform", "transform_graph"),

@@ -9,7 +9,7 @@ from typing import Any
 from pipeline import config as configuration
 from pipeline.output_folder import OutputFolder
 from pipeline.run_record import RunRecord, records
-from pipeline.source_hash import file_digest, tree_digest
+from pipeline.source_hash import tree_digest, weights_digest
 
 _PAGE_STAGE = "report"
 _WITHOUT_EFFECT = ("local",)  # how the machine is used changes no result
@@ -22,7 +22,7 @@ def fingerprint(config: configuration.RunConfig, data_digest: str) -> str:
         16 hexadecimal digits.
     """
     settings = {key: value for key, value in configuration.to_dict(config).items() if key not in _WITHOUT_EFFECT}
-    weights = file_digest(config.train.weights)
+    weights = weights_digest(config.train.weights)
     parts = {"config": settings, "data": data_digest, "code": tree_digest(), "weights": weights}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -7,6 +7,8 @@ import pathlib
 
 import pytest
 
+from applications.spec import Application
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -14,6 +16,20 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 def project() -> pathlib.Path:
     """The project's root."""
     return ROOT
+
+
+@pytest.fixture(scope="session")
+def chips() -> Application:
+    """An application of small pictures in a folder per class; it has no folder of its own under `applications/`."""
+    return Application(
+        name="test/chips",
+        title="Chips",
+        summary="Three classes of small pictures.",
+        task="classification",
+        modality="image",
+        source="applications.formats.image_folder.ImageFolder",
+        classes=("grass", "sand", "water"),
+    )
 
 
 @pytest.fixture(scope="session")

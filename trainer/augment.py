@@ -1,15 +1,15 @@
-"""Changes to training images that leave their class as it is, by name.
+"""Changes to training images that leave their class as it is; `trainer.choices` names them.
 
 All work on a whole batch at once, in the graph: they cost a fraction of a millisecond per step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import tensorflow as tf
 
-from applications.errors import UnknownName
+from trainer import choices
 
 LIGHT_CHANGE = 0.15  # brightness and contrast change by up to this fraction
 SHIFT_SHARE = 16  # an image moves by at most its side divided by this
@@ -56,9 +56,6 @@ def light(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(tf.round(values), 0, 255), images.dtype)
 
 
-_CHANGES: dict[str, Callable[[tf.Tensor], tf.Tensor]] = {"flip": flip, "light": light, "rotate": rotate, "shift": shift}
-
-
 def crop(images: tf.Tensor, share: float) -> tf.Tensor:
     """Cuts one window, at a place drawn anew for every batch, out of all images of it.
 
@@ -80,17 +77,12 @@ def crop(images: tf.Tensor, share: float) -> tf.Tensor:
     return tf.ensure_shape(window, [images.shape[0], height, width, images.shape[3]])
 
 
-def names() -> tuple[str, ...]:
-    """Returns the known changes."""
-    return tuple(_CHANGES)
-
-
 def augment(images: tf.Tensor, changes: Sequence[str]) -> tf.Tensor:
     """Applies changes one after the other, each drawn anew for every image.
 
     Args:
         images: any dtype `[batch, height, width, channels]`, 0 to 255.
-        changes: some of `names()`.
+        changes: names of changes.
 
     Returns:
         The same dtype and shape.
@@ -99,9 +91,7 @@ def augment(images: tf.Tensor, changes: Sequence[str]) -> tf.Tensor:
         UnknownName: there is no such change.
     """
     for name in changes:
-        if name not in _CHANGES:
-            raise UnknownName("change (train.augment)", name, names())
-        images = _CHANGES[name](images)
+        images = choices.load("train.augment", name)(images)
     return images
 
 

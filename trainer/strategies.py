@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
 from applications.errors import ConfigError, UnknownName
-
-NAMES = ("none", "mirrored", "multi_worker")
+from applications.settings import Strategy
 
 
 def strategy(name: str) -> tf.distribute.Strategy:
@@ -31,12 +31,13 @@ def strategy(name: str) -> tf.distribute.Strategy:
     if name == "mirrored":
         return tf.distribute.MirroredStrategy()
     if name != "multi_worker":
-        raise UnknownName("strategy (train.strategy)", name, NAMES)
+        raise UnknownName("train.strategy", name, typing.get_args(Strategy))
     cluster = tf.distribute.cluster_resolver.TFConfigClusterResolver()
-    if "worker" not in cluster.cluster_spec().as_dict():
+    jobs = cluster.cluster_spec().as_dict()
+    if "worker" not in jobs:
         raise ConfigError(
-            "train.strategy=multi_worker needs a cluster with workers in the environment variable TF_CONFIG, got none. "
-            "Start the training with the Kubeflow training operator, or take train.strategy=mirrored."
+            "train.strategy=multi_worker needs a cluster with workers in the environment variable TF_CONFIG, "
+            f"got {jobs}. Start the training with the Kubeflow training operator, or take train.strategy=mirrored."
         )
     return tf.distribute.MultiWorkerMirroredStrategy(cluster_resolver=cluster)
 
@@ -72,6 +73,7 @@ def prepare_for_replicas(model: keras.Model, batches: tf.data.Dataset) -> None:
 
 def _with_axis(step: Callable[..., dict[str, tf.Tensor]]) -> Callable[..., dict[str, tf.Tensor]]:
     def stepped(data: object) -> dict[str, tf.Tensor]:
+        """Does one step; each metric is a tensor `[1]`."""
         return {name: tf.reshape(value, [1]) for name, value in step(data).items()}
 
     return stepped

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from applications import discovery
 from applications.errors import UsageError
 from pipeline import output_folder
 from pipeline.output_folder import OutputFolder
@@ -50,7 +51,8 @@ def one_folder(application: str | None, out: pathlib.Path | None) -> OutputFolde
         UsageError: neither an application nor a folder is given.
     """
     if out is None and application is None:
-        raise UsageError("the command needs an application or --out DIR; `earthloop list` shows the applications.")
+        known = ", ".join(discovery.names())
+        raise UsageError(f"the command needs an application or --out DIR, got neither; the applications are {known}.")
     return OutputFolder(out if out is not None else output_folder.default_path(str(application)))
 
 

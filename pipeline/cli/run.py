@@ -82,7 +82,7 @@ def run_command(
     """
     found = discovery.load(application)
     if data == "":
-        raise UsageError('--data must name a folder or URI, got "". Leave --data out to run on synthetic data.')
+        raise UsageError(f"--data must name a folder or URI, got {data!r}. Leave --data out to run on synthetic data.")
     config = configuration.resolve(found, data=data or "", config_file=config_file, overrides=overrides)
     code = run(found, config, Asked(**asked))
     click.get_current_context().exit(code)
@@ -102,7 +102,7 @@ def run(application: Application, config: configuration.RunConfig, asked: Asked)
         same = unchanged.same_run(folder, ready.fingerprint, from_stage=asked.from_stage, to_stage=asked.to_stage)
         if same is not None and not asked.fresh:
             return _say_unchanged(folder, same, asked)
-        base = preflight.base_run(folder, ready.config, ready.data["fingerprint"], asked.from_stage)
+        base = preflight.base_run(folder, ready.config, ready.data["fingerprint"], asked.from_stage, asked.to_stage)
         record = _new_record(application, ready, asked, base)
         lock.note(record.run_id)
         return _execute(record, ready, asked, lock)

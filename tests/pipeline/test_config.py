@@ -7,26 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from applications.errors import ConfigError, UnknownName
+from applications.errors import ConfigError, UnknownName, UsageError
 from applications.settings import BlessingSettings, TrainSettings
-from applications.spec import Application
 from pipeline import config as configuration
 from pipeline.config import resolve
 
 
 @pytest.fixture
-def application():
-    return Application(
-        name="ocean/foam",
-        title="Foam",
-        summary="Foam or not.",
-        task="classification",
-        modality="image",
-        source="applications.ocean.foam.source.Foam",
-        classes=("foam", "water"),
-        train=TrainSettings(epochs=12),
-        blessing=BlessingSettings(at_least=0.8),
-    )
+def application(chips):
+    own = {"train": TrainSettings(epochs=12), "blessing": BlessingSettings(at_least=0.8)}
+    return dataclasses.replace(chips, **own)
 
 
 @pytest.fixture
@@ -110,6 +100,32 @@ def test_unknown_names_are_listed_with_the_near_one(application, written):
 
 
 @pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("train.model=resnet5", "--set train.model=resnet5: no train.model 'resnet5'; there are: mobilenet_v3,"),
+        ("train.model=resnet5", "Did you mean 'resnet50'?"),
+        ("train.augment=flip,rotat", "no train.augment 'rotat'; there are: flip, light, rotate, shift. Did you mean"),
+        ("train.strategy=miror", "train.strategy must be one of 'none', 'mirrored', 'multi_worker', got 'miror'"),
+    ],
+)
+def test_names_of_the_trainer_are_known_before_anything_is_trained(application, override, text):
+    assert text in refusal(application, UsageError, overrides=[override])
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"model": "tiny"}, "no train.model 'tiny'; there are: mobilenet_v3, resnet50, small_resnet."),
+        ({"augment": ("flip", "spin")}, "no train.augment 'spin'"),
+        ({"strategy": "miror"}, "no train.strategy 'miror'; there are: none, mirrored, multi_worker. Did you mean"),
+    ],
+)
+def test_a_wrong_name_in_a_spec_is_told_with_its_file(application, wrong, text):
+    spec = dataclasses.replace(application, train=TrainSettings(**wrong))
+    assert refusal(spec, UnknownName).startswith(f"applications/{application.name}/app.py: {text}")
+
+
+@pytest.mark.parametrize(
     ("text", "error"),
     [
         ("train:\n  epochs: '4'\n", "train.epochs must be a whole number, got '4' (mine.yaml line 2)"),
@@ -122,7 +138,7 @@ def test_unknown_names_are_listed_with_the_near_one(application, written):
         ("- a\n", "must be a mapping"),
         ("train:\n  model: 2020-99-99\n", "line 2 has a value YAML cannot read"),
         ("version: 2\n", "configuration version must be 1, got 2 (mine.yaml line 1)"),
-        ("application: ocean/other\n", "is for 'ocean/other', but the run is of 'ocean/foam'"),
+        ("application: ocean/other\n", "is for 'ocean/other', but the run is of 'test/chips'"),
         ("data: [a]\n", "data must be text (a path), got ['a']"),
     ],
 )

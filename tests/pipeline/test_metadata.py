@@ -42,7 +42,19 @@ def test_the_password_is_what_the_file_holds_without_its_line_end(tmp_path):
     settings = MetadataSettings(backend="postgresql", host="db", password_file=str(tmp_path / "word"))
     found = metadata.connection_config(settings, tmp_path).postgresql
     assert (found.host, found.port, found.dbname, found.user) == ("db", "5432", "earthloop", "earthloop")
-    assert found.password == "secret word"
+    assert found.password == "'secret word'"  # as libpq wants it where there is a blank
+
+
+@pytest.mark.parametrize(
+    ("word", "expected"), [("plain", "plain"), ("", "''"), ("a b", "'a b'"), ("o'b\\c", "'o\\'b\\\\c'"), ("ä=1", "ä=1")]
+)
+def test_words_are_quoted_as_libpq_reads_them(word, expected):
+    assert metadata.quoted(word) == expected
+
+
+def test_a_database_is_named_by_a_plain_word():
+    with pytest.raises(ConfigError, match=r"metadata.database must be letters, digits, _ and -, got 'a\\\\b; --'"):
+        MetadataSettings(database="a\\b; --")
 
 
 def test_a_server_that_hangs_up_is_told_with_what_to_check(server):

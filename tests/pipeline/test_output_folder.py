@@ -26,6 +26,13 @@ def test_a_file_is_no_output_folder(tmp_path):
         output_folder.prepare(tmp_path / "file")
 
 
+@pytest.mark.parametrize("name", ["a[1]", "a\\b", "a*", "a?"])
+def test_a_path_that_tensorflow_reads_as_a_pattern_is_refused(tmp_path, name):
+    with pytest.raises(OutputError, match=r"none of \* \? \[ .*, which TensorFlow reads as wildcards, got .*--out DIR"):
+        output_folder.prepare(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_read_only_folder_is_refused(tmp_path, monkeypatch):
     def refuse(*_args, **_more):
         raise OSError(errno.EROFS, "Read-only file system")

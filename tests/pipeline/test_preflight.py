@@ -98,13 +98,37 @@ def base(application, tmp_path):
 
 def test_a_partial_run_builds_on_the_newest_run_of_the_same_data_and_settings(application, base):
     config = resolve(application, data="chips", overrides=["blessing.at_least=0.5"])
-    assert preflight.base_run(base, config, "abc", "baseline") == "20260101T000000Z"
+    assert preflight.base_run(base, config, "abc", "baseline", "predict") == "20260101T000000Z"
+
+
+def test_a_partial_run_without_a_fitting_base_names_the_stages_it_lacks(application, base, tmp_path):
+    config = resolve(application, data="chips")
+    with pytest.raises(
+        UsageError, match="but run 20260101T000000Z lacks baseline, evaluate, predict. Run once without --from"
+    ):
+        preflight.base_run(base, config, "abc", "bless", "bless")
+    with pytest.raises(
+        UsageError,
+        match="--from train takes the results of ingest, split-audit, schema, .* over from .* but there is no run yet",
+    ):
+        preflight.base_run(OutputFolder(tmp_path / "none"), config, "abc", "train")
+
+
+def test_a_partial_run_needs_what_its_stages_depend_on_and_no_more(application, base):
+    config = resolve(application, data="chips")
+    assert preflight.base_run(base, config, "abc", "transform", "transform") == "20260101T000000Z"
+    assert preflight.base_run(base, config, "abc", "ingest") == ""
+    with pytest.raises(
+        UsageError,
+        match="takes the results of ingest, .*evaluate, predict, serving-check over .* lacks .*evaluate, predict",
+    ):
+        preflight.base_run(base, config, "abc", "split-audit")  # `bless` behind it waits for them too
 
 
 def test_a_partial_run_refuses_a_base_that_was_trained_otherwise(application, base):
     config = resolve(application, data="chips", overrides=["train.epochs=7"])
     with pytest.raises(UsageError, match=r"whose stage train had train.epochs=\d+, not 7. Give --from train"):
-        preflight.base_run(base, config, "abc", "baseline")
+        preflight.base_run(base, config, "abc", "baseline", "predict")
     assert preflight.base_run(base, config, "abc", "train") == "20260101T000000Z"
 
 

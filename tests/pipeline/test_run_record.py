@@ -113,16 +113,17 @@ def test_runs_are_listed_newest_first(tmp_path):
 
 def test_a_partial_run_builds_on_the_newest_run_that_has_what_it_needs(tmp_path):
     folder = OutputFolder(tmp_path)
+    assert run_record.base_run(folder, ["ingest", "transform"]) == ("", ["ingest", "transform"])
     states = {"1": ["done", "done"], "2": ["cached", "failed"], "3": ["skipped", "done"], "4": ["failed", "skipped"]}
-    for run_id, (ingest, train) in states.items():
-        from_stage = "train" if run_id == "3" else ""
+    for run_id, (ingest, transform) in states.items():
+        from_stage = "transform" if run_id == "3" else ""
         record = RunRecord.create(
-            tmp_path, "ocean/foam", CONFIG, run_id=run_id, stages=["ingest", "train"], from_stage=from_stage
+            tmp_path, "ocean/foam", CONFIG, run_id=run_id, stages=["ingest", "transform"], from_stage=from_stage
         )
         record.stage("ingest", state=ingest)
-        record.stage("train", state=train)
-    assert run_record.base_run(folder, ["ingest", "train"]) == "3"
-    assert run_record.base_run(folder, ["ingest", "bless"]) is None
+        record.stage("transform", state=transform)
+    assert run_record.base_run(folder, ["ingest", "transform"]) == ("3", [])
+    assert run_record.base_run(folder, ["ingest", "bless"]) == ("3", ["bless"])
 
 
 def test_dead_runs_are_ended_and_those_since_the_last_complete_one_listed(tmp_path):

@@ -46,6 +46,13 @@ def test_digest_changes_with_any_file_of_the_closure(project, edited):
     assert source_hash.digest_of("trainer.fit") != before
 
 
+def test_closure_follows_dotted_names_in_strings(project):
+    (project / "trainer/fit.py").write_text(
+        "NAMES = {'deep': 'trainer.models.DEPTH', 'none': 'serving.x', 'a': 'b.'}\n"
+    )
+    assert source_hash.closure(["trainer.fit"]) == ["trainer", "trainer.fit", "trainer.models"]
+
+
 def test_digest_does_not_change_with_other_files(project):
     before = source_hash.digest_of("trainer.fit")
     (project / "trainer/unrelated.py").write_text("X = 2\n")

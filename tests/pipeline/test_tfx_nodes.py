@@ -91,8 +91,14 @@ def test_up_to_a_stage_runs_nothing_behind_it(tmp_path):
 
 
 def test_starting_without_an_earlier_run_says_what_to_do(tmp_path):
-    with pytest.raises(StageError, match="Run once without --from"):
+    with pytest.raises(StageError, match="takes the results of write over from an earlier run, and there is none"):
         nodes(tmp_path, "run1").starting_at("double", "")
+
+
+def test_starting_at_the_first_stage_needs_no_earlier_run(tmp_path):
+    compiled = nodes(tmp_path, "run1").starting_at("write", "")
+    compiled.reuse_outputs("")
+    assert list(run(compiled)) == ["write", "double"]
 
 
 def test_an_unknown_stage_is_refused_with_a_near_name(tmp_path):
@@ -107,7 +113,9 @@ def test_between_two_stages_nothing_else_need_have_been_done(tmp_path):
     assert list(run(later)) == ["write"]
 
 
-def test_a_base_that_did_not_get_so_far_is_said(tmp_path):
-    run(nodes(tmp_path, "run1").up_to("write"))
-    with pytest.raises(StageError, match="run nothing did not finish a stage whose results --from takes over"):
-        nodes(tmp_path, "run2").starting_at("double", "nothing").reuse_outputs("nothing")
+def test_a_base_that_did_not_get_so_far_is_told_with_the_stage_it_lacks(tmp_path):
+    with pytest.raises(StageError, match="the text is bad"):
+        run(nodes(tmp_path, "failed", text="bad"))
+    for base in ("failed", "unknown"):
+        with pytest.raises(StageError, match=f"the results of write over from run {base}, but the metadata knows of n"):
+            nodes(tmp_path, "run2").starting_at("double", base).reuse_outputs(base)

@@ -1,4 +1,4 @@
-"""Networks by name. Each takes pixels 0 to 255 and gives one logit per class."""
+"""Networks by the names in `trainer.choices`. Each takes pixels 0 to 255 and gives one logit per class."""
 
 from __future__ import annotations
 
@@ -6,23 +6,11 @@ from collections.abc import Callable
 
 import keras
 
-from applications.errors import UnknownName
 from applications.settings import TrainSettings
-from trainer.models import pretrained, small_resnet
+from trainer import choices
 
 Shape = tuple[int, int, int]
 Builder = Callable[[Shape, int, TrainSettings], keras.Model]
-
-_BUILDERS: dict[str, Builder] = {
-    "mobilenet_v3": pretrained.mobilenet_v3,
-    "resnet50": pretrained.resnet50,
-    "small_resnet": small_resnet.small_resnet,
-}
-
-
-def names() -> tuple[str, ...]:
-    """Returns the known networks."""
-    return tuple(_BUILDERS)
 
 
 def build(shape: Shape, classes: int, settings: TrainSettings) -> keras.Model:
@@ -39,6 +27,5 @@ def build(shape: Shape, classes: int, settings: TrainSettings) -> keras.Model:
     Raises:
         UnknownName: there is no such network.
     """
-    if settings.model not in _BUILDERS:
-        raise UnknownName("network (train.model)", settings.model, names())
-    return _BUILDERS[settings.model](shape, classes, settings)
+    builder: Builder = choices.load("train.model", settings.model)
+    return builder(shape, classes, settings)

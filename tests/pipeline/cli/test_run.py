@@ -173,7 +173,7 @@ def test_stages_are_checked_before_the_run(run):
     code, text = run("--to", "tune")
     assert (code, "add --set tune.enabled=true" in text) == (2, True)
     code, text = run("--from", "train")
-    assert (code, "no run in" in text) == (2, True)
+    assert (code, "takes the results of ingest, " in text, "there is no run yet" in text) == (2, True, True)
 
 
 def test_wrong_settings_are_bad_usage(run):
@@ -227,6 +227,6 @@ def test_an_empty_data_path_is_not_taken_for_none(earthloop, fake):
     code, text = earthloop("run", APP, "--data", "", "--out", "o")
     assert (code, text) == (
         2,
-        'Error: --data must name a folder or URI, got "". Leave --data out to run on synthetic data.\n',
+        "Error: --data must name a folder or URI, got ''. Leave --data out to run on synthetic data.\n",
     )
     assert not pathlib.Path("o").exists()
