@@ -1,6 +1,6 @@
 # Every target does all of its own set-up. PYTHON=/path/to/python3.11 chooses the interpreter; OUT and APP what `run` does.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check format docs lock clean clean-all
+.PHONY: help setup run test test-all check format docs golden lock clean clean-all
 
 APP ?= satellite/landcover
 ARGS ?=
@@ -37,6 +37,9 @@ format: setup  ## formats the code and mends what ruff can mend
 
 docs: setup  ## the pages that are made from the code
 	@$(BIN)/python -m pipeline.reference
+
+golden: setup  ## the compiled pipeline of every application for Kubeflow, tests/golden
+	@$(BIN)/python -m pipeline.kubeflow_golden
 
 lock:  ## requirements/*.lock from requirements/*.in; UPGRADE=1 takes the newest versions
 	@sh bootstrap/lock.sh $(if $(UPGRADE),--upgrade)

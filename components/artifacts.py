@@ -1,8 +1,11 @@
-"""Our artifact types. Each is also an attribute of the package `components`, as its TYPE_NAME says."""
+"""Our artifact types. Each is also an attribute of the package `components`, as its TYPE_NAME says.
+
+None has PROPERTIES: for types that are not TFX's own, Kubeflow has only custom properties.
+"""
 
 from __future__ import annotations
 
-from tfx.types.artifact import Artifact, Property, PropertyType
+from tfx.types.artifact import Artifact
 
 
 class Quarantine(Artifact):
@@ -12,10 +15,12 @@ class Quarantine(Artifact):
 
 
 class SplitAudit(Artifact):
-    """What was found when the splits were held against each other: `audit.json`."""
+    """What was found when the splits were held against each other: `audit.json`.
+
+    Custom property `is_clean`: 1 when nothing leaks, else 0.
+    """
 
     TYPE_NAME = "components.SplitAudit"
-    PROPERTIES = {"is_clean": Property(type=PropertyType.INT)}  # 1 when nothing leaks
 
 
 class Predictions(Artifact):
@@ -25,10 +30,12 @@ class Predictions(Artifact):
 
 
 class Verdict(Artifact):
-    """The decision on a model with the sentence that explains it: `verdict.json`."""
+    """The decision on a model with the sentence that explains it: `verdict.json`.
+
+    Custom property `verdict`: "blessed", "not blessed" or "cannot tell".
+    """
 
     TYPE_NAME = "components.Verdict"
-    PROPERTIES = {"verdict": Property(type=PropertyType.STRING)}  # blessed, not blessed, cannot tell
 
 
 class ServingReport(Artifact):
@@ -41,3 +48,9 @@ class RunReport(Artifact):
     """The page for people: `report.html`, and all it shows as `report.json`."""
 
     TYPE_NAME = "components.RunReport"
+
+
+class RunOutcome(Artifact):
+    """How a run on Kubeflow ended: `outcome.json`."""
+
+    TYPE_NAME = "components.RunOutcome"

@@ -54,7 +54,7 @@ def Bless(  # noqa: PLR0913, PLR0917 - each input, output and parameter is one a
     sentence = card["verdict"]["sentence"]
     blessing.set_int_custom_property(constants.ARTIFACT_PROPERTY_BLESSED_KEY, int(is_blessed))
     blessing.set_string_custom_property(constants.ARTIFACT_PROPERTY_BLESSING_MESSAGE_KEY, sentence)
-    verdict.verdict = card["verdict"]["verdict"]
+    verdict.set_string_custom_property("verdict", card["verdict"]["verdict"])
     report("note", text=sentence)
 
 

@@ -46,8 +46,12 @@ _Loader.add_implicit_resolver(
 )
 
 
-def read_yaml(path: pathlib.Path) -> dict[str, Located]:
+def read_yaml(path: pathlib.Path, option: str = "--config") -> dict[str, Located]:
     """Reads the top mapping of a YAML file.
+
+    Args:
+        path: of the file.
+        option: by which it was given, for the error.
 
     Returns:
         per key the unread value and its place, such as `mine.yaml line 4`. An empty file gives {}.
@@ -58,7 +62,7 @@ def read_yaml(path: pathlib.Path) -> dict[str, Located]:
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--config must be a readable YAML file, got {str(path)!r}: {_reason(error)}.") from error
+        raise ConfigError(f"{option} must be a readable YAML file, got {str(path)!r}: {_reason(error)}.") from error
     try:
         node = yaml.compose(text, Loader=_Loader)
     except yaml.YAMLError as error:

@@ -28,6 +28,9 @@ COMMANDS = {
     "runs": ("pipeline.cli.runs", "list the runs of an output folder"),
     "doctor": ("pipeline.cli.doctor", "find and mend what a killed run left behind"),
     "schema": ("pipeline.cli.schema", "propose a schema for new data"),
+    "compile": ("pipeline.cli.kubeflow", "write the pipeline as a cluster takes it"),
+    "lint": ("pipeline.cli.kubeflow", "say what of a compiled pipeline a cluster would refuse"),
+    "replay": ("pipeline.cli.replay", "execute a compiled pipeline on this machine, without a cluster"),
 }
 _WIDTH = 100  # characters of help text
 _NO_SUCH_FILE = 2
