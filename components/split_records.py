@@ -1,18 +1,13 @@
-"""Reads the records of one split from its TFRecord files, without a TensorFlow runtime."""
+"""The TFRecord files of one split, and their records one by one or in batches, without a TensorFlow runtime."""
 
 from __future__ import annotations
 
-import gzip
 import math
-import struct
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from applications.errors import DataError
-
-_HEADER = struct.Struct("<QI")  # length of the data, and a checksum of the length
-_FOOTER_BYTES = 4  # a checksum of the data; gzip has its own, so neither is looked at
+from applications.formats.tfrecords import read_records
 
 
 def split_files(examples: Path, split: str) -> list[str]:
@@ -31,13 +26,10 @@ def records(files: Iterable[str]) -> Iterator[bytes]:
     """Yields the records of TFRecord files, in order; a name that ends in ".gz" means compressed.
 
     Raises:
-        DataError: a file ends within a record.
+        DataError: a file is damaged or ends within a record.
     """
     for name in files:
-        opened = gzip.open(name, "rb") if name.endswith(".gz") else Path(name).open("rb")
-        with cast("BinaryIO", opened) as file:
-            while header := file.read(_HEADER.size):
-                yield _data(file, header, name)
+        yield from read_records(Path(name))
 
 
 def batches(files: Iterable[str], items: int, size_bytes: float = math.inf) -> Iterator[list[bytes]]:
@@ -58,12 +50,3 @@ def batches(files: Iterable[str], items: int, size_bytes: float = math.inf) -> I
             batch, size = [], 0
     if batch:
         yield batch
-
-
-def _data(file: BinaryIO, header: bytes, name: str) -> bytes:
-    if len(header) == _HEADER.size:
-        length, _ = _HEADER.unpack(header)
-        data = file.read(length + _FOOTER_BYTES)
-        if len(data) == length + _FOOTER_BYTES:
-            return data[:-_FOOTER_BYTES]
-    raise DataError(f"the TFRecord file {name} ends within a record; run the stage `ingest` again.")

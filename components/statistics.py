@@ -54,14 +54,18 @@ class Sums(beam.CombineFn):
         Args:
             schema: the curated one.
         """
-        options = tfdv.StatsOptions(
+        self._generators = stats_impl.get_generators(self.options(schema), in_memory=True)
+
+    @staticmethod
+    def options(schema: schema_pb2.Schema) -> tfdv.StatsOptions:
+        """Returns what TFDV is asked for."""
+        return tfdv.StatsOptions(
             schema=schema,
             num_top_values=_TOP_VALUES,
             num_rank_histogram_buckets=_RANKED_VALUES,
             num_values_histogram_buckets=2,
             use_sketch_based_topk_uniques=True,
         )
-        self._generators = stats_impl.get_generators(options, in_memory=True)
 
     def setup(self) -> None:
         """Prepares the generators."""

@@ -14,7 +14,7 @@ from tfx.proto import example_gen_pb2
 from tfx.types import Artifact, artifact_utils
 
 from applications import discovery
-from applications.errors import DataError, EarthloopError
+from applications.errors import DataError
 from applications.formats.source import Source
 from applications.settings import IngestSettings, SplitSettings
 from applications.spec import Application
@@ -63,10 +63,11 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         try:
             with self._make_beam_pipeline() as pipeline:
                 flow.run(pipeline, job)
-        except EarthloopError:
-            raise
         except Exception as error:
-            raise failures.plain(error, STAGE) from error
+            found = failures.plain(error, STAGE)
+            if found is error:
+                raise
+            raise found from error
 
 
 def _configured(exec_properties: dict[str, Any]) -> Application:

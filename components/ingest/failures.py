@@ -27,6 +27,7 @@ def plain(error: BaseException, stage: str) -> EarthloopError:
     chain = _chain(error)
     for link in chain:
         if isinstance(link, EarthloopError):
+            link.args = (_BEAM_NOTE.sub("", str(link)).strip(),)
             return link
     for link in chain:
         if isinstance(link, OSError) and link.errno in (errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EDQUOT):

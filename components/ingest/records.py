@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable
 
 import tensorflow as tf
 
@@ -13,7 +13,6 @@ from schemas import features
 _COMPRESSION_LEVEL = 1  # images are compressed already; more effort gains nothing
 _HEADER_BYTES = 12  # of a record: 8 of its length, 4 of their checksum
 _LONGEST_RECORD = 1 << 31  # bytes; protobuf reads no more
-_READ_AT_ONCE = 256  # records; one by one costs ten times as long
 
 
 def make_example(item: Item, content: bytes) -> tf.train.Example:
@@ -62,15 +61,6 @@ def write_records(path: str, records: Iterable[bytes]) -> int:
             writer.write(record)
             count += 1
     return count
-
-
-def read_records(paths: Sequence[str]) -> Iterator[bytes]:
-    """Yields the records of gzip TFRecord files, in order, checksums verified."""
-    if not paths:
-        return
-    records = tf.data.TFRecordDataset(list(paths), compression_type="GZIP")
-    for batch in records.batch(_READ_AT_ONCE).as_numpy_iterator():
-        yield from batch
 
 
 def first_record(path: str) -> bytes:

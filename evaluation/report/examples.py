@@ -1,23 +1,15 @@
-"""Reads the text and image features of stored Examples without importing TensorFlow.
-
-TFRecord framing: https://www.tensorflow.org/tutorials/load_data/tfrecord (length, its checksum, data, its checksum).
-"""
+"""Reads the text and image features of stored Examples without importing TensorFlow."""
 
 from __future__ import annotations
 
 import functools
-import gzip
-import struct
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
-from applications.errors import DataError
+from applications.formats.tfrecords import not_readable, read_records
 
 PACKAGE = "earthloop.report"  # not "tensorflow": a process may have its messages too
-LENGTH_BYTES, CHECKSUM_BYTES = 8, 4
-LARGEST_RECORD = 1 << 30  # bytes; a longer length means that the file is not a TFRecord
 
 
 def read_examples(folder: Path, split: str) -> Iterator[dict[str, bytes]]:
@@ -40,39 +32,8 @@ def read_examples(folder: Path, split: str) -> Iterator[dict[str, bytes]]:
                     yield {
                         name: found.bytes_list.value[0] for name, found in features.items() if found.bytes_list.value
                     }
-            except (DecodeError, EOFError, gzip.BadGzipFile, zlib.error) as error:
-                raise _not_readable(file, str(error)) from error
-
-
-def read_records(file: Path) -> Iterator[bytes]:
-    """Yields the records of one TFRecord file; a name that ends in `.gz` is decompressed on the way.
-
-    Raises:
-        DataError: the file ends within a record, or states a length that no record has.
-    """
-    with gzip.open(file, "rb") if file.suffix == ".gz" else file.open("rb") as stream:
-        while head := stream.read(LENGTH_BYTES + CHECKSUM_BYTES):
-            if len(head) < LENGTH_BYTES + CHECKSUM_BYTES:
-                raise _not_readable(file, "it ends within a record")
-            (length,) = struct.unpack("<Q", head[:LENGTH_BYTES])
-            if length > LARGEST_RECORD:
-                raise _not_readable(file, f"a record of {length} bytes is stated")
-            yield _exactly(stream, length, file)
-            _exactly(stream, CHECKSUM_BYTES, file)
-
-
-def _exactly(stream: BinaryIO | gzip.GzipFile, length: int, file: Path) -> bytes:
-    data = stream.read(length)
-    if len(data) < length:
-        raise _not_readable(file, "it ends within a record")
-    return data
-
-
-def _not_readable(file: Path, why: str) -> DataError:
-    return DataError(
-        f"{file.parent.name}/{file.name} must be a TFRecord of Examples: {why}. "
-        "Run the stage that wrote it again with --fresh."
-    )
+            except DecodeError as error:
+                raise not_readable(file, str(error)) from error
 
 
 @functools.cache

@@ -68,11 +68,11 @@ class Ingested:
         """Split and Example of every item, in the order written."""
         import tensorflow as tf
 
-        from components.ingest.records import read_records
+        from components.split_records import records
 
         for split in self.examples.splits:
             for path in sorted(Path(self.examples.uri, f"Split-{split}").glob("*")):
-                for record in read_records([str(path)]):
+                for record in records([str(path)]):
                     yield split, tf.train.Example.FromString(record)
 
 

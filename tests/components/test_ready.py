@@ -17,7 +17,8 @@ from tfx.types.standard_artifacts import Examples
 
 from applications.errors import DataError, DataPathError
 from components.ingest.ready import import_example_gen
-from components.ingest.records import first_record, read_records, write_records
+from components.ingest.records import first_record, write_records
+from components.split_records import records
 
 
 def example(**texts: str) -> bytes:
@@ -37,7 +38,7 @@ def run(node: Any, data: Path, out: Path) -> dict[str, list[tf.train.Example]]:
     return {
         split: [
             tf.train.Example.FromString(record)
-            for record in read_records([str(path) for path in Path(artifact.uri, f"Split-{split}").glob("*")])
+            for record in records([str(path) for path in Path(artifact.uri, f"Split-{split}").glob("*")])
         ]
         for split in artifact.splits
     }

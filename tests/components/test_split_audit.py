@@ -14,8 +14,9 @@ import tensorflow as tf
 
 from applications.settings import EvaluateSettings, IngestSettings
 from components import SplitAudit
-from components.ingest.records import read_records, write_records
+from components.ingest.records import write_records
 from components.split_audit import AuditSplits, audited
+from components.split_records import records
 
 SETTINGS = EvaluateSettings(resamples=100)
 
@@ -36,7 +37,7 @@ def add(examples: Any, split: str, example: tf.train.Example) -> None:
 
 def first(examples: Any, split: str) -> tf.train.Example:
     paths = [str(path) for path in sorted(Path(examples.uri, f"Split-{split}").iterdir())]
-    return tf.train.Example.FromString(next(iter(read_records(paths))))
+    return tf.train.Example.FromString(next(iter(records(paths))))
 
 
 def test_what_ingest_wrote_is_clean(ingested: Any) -> None:

@@ -154,7 +154,7 @@ def test_cut_off_records_are_named(tmp_path: Path, cut: int) -> None:
     with pytest.raises(
         DataError, match=r"Split-test/data-00000-of-00001 must be a TFRecord of Examples: it ends within a record"
     ):
-        list(examples.read_records(file))
+        list(examples.read_examples(file.parent.parent, "test"))
 
 
 def test_other_files_than_records_are_refused(tmp_path: Path) -> None:
