@@ -26,7 +26,12 @@ class UnknownName(UsageError, LookupError):
     """A name that is not among the known ones; the text lists them and guesses a typing error."""
 
     def __init__(self, kind: str, name: str, known: Sequence[str]) -> None:
+        self._made_from = (kind, name, tuple(known))
         super().__init__(f"no {kind} {name!r}; there are: {', '.join(known) or 'none'}.{near_name(name, known)}")
+
+    def __reduce__(self) -> tuple[type[UnknownName], tuple[str, str, tuple[str, ...]]]:
+        """Lets the error pass from one process to another."""
+        return UnknownName, self._made_from
 
 
 class DataError(EarthloopError, ValueError):

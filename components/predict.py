@@ -94,6 +94,7 @@ def load(folder: str, classes: tuple[str, ...]) -> Ask:
     signature = loaded.signatures[SIGNATURE]
 
     def ask(serialized: Sequence[bytes]) -> npt.NDArray[np.float64]:
+        """Answers one batch."""
         answer = signature(examples=tf.constant(serialized, tf.string))
         names = [name.decode() for name in answer["classes"].numpy()[0]]
         if tuple(names) != classes:

@@ -84,9 +84,11 @@ class _Gather(beam.CombineFn):
     model_name: str
 
     def create_accumulator(self) -> list[Answer]:
+        """Returns an empty list of answers."""
         return []
 
     def add_input(self, accumulator: list[Answer], element: Any) -> list[Answer]:
+        """Adds one item's answer."""
         label, prediction, _ = next(
             metric_util.to_label_prediction_example_weight(
                 element, eval_config=self.eval_config, model_name=self.model_name, flatten=False
@@ -98,9 +100,11 @@ class _Gather(beam.CombineFn):
         return accumulator
 
     def merge_accumulators(self, accumulators: Iterable[list[Answer]]) -> list[Answer]:
+        """Joins lists of answers."""
         return [answer for accumulator in accumulators for answer in accumulator]
 
     def extract_output(self, accumulator: list[Answer]) -> dict[Any, Any]:
+        """Scores the answers of a slice."""
         if not accumulator:
             return {}
         groups, labels, predicted = zip(*accumulator, strict=True)

@@ -21,7 +21,7 @@ from pipeline.stage_names import STAGES
 VERSION = 1
 OUTCOME = "report-outcome"  # the exit handler, which is no stage of the pipeline itself
 _CPU = re.compile(r"\d+(\.\d+)?|\d+m|")
-_MEMORY = re.compile(r"\d+(\.\d+)?([EPTGMK]i?)?|")
+_MEMORY = re.compile(r"\d+(\.\d+)?([EPTGM]i?|Ki)?|")
 _Kind = TypeVar("_Kind")
 
 

@@ -16,7 +16,7 @@ from pipeline.kubeflow_spec import Json
 STAGES_DAG = "tfx-dag"  # the task that holds all stages where there is an exit handler
 NEVER_CACHED = ("ingest", "baseline", "push", OUTCOME)  # what they read or write lies outside the run
 _INPUTS_SPEC = "--json_serialized_inputs_spec_args"
-_GIB_PER = {"E": 1e9, "P": 1e6, "T": 1e3, "G": 1.0, "M": 1e-3, "K": 1e-6, "": 1e-9}  # in units of 10⁹ bytes
+_GIB_PER = {"E": 1e9, "P": 1e6, "T": 1e3, "G": 1.0, "M": 1e-3, "": 1e-9}  # in units of 10⁹ bytes
 
 
 def add_parameters(spec: Json, defaults: Mapping[str, Any]) -> None:

@@ -64,12 +64,17 @@ def compile_application(
         run_name: default of the parameter; the model's name where it is "".
 
     Raises:
-        ConfigError: no data are named, or the result breaks a rule of the cluster.
+        ConfigError: no data are named or they are ready records, or the result breaks a rule of the cluster.
     """
     if not config.data:
         raise ConfigError(
             "compile needs the data as the pods see them, a mounted folder or a URI, got ''. Give --data PATH; it "
             "becomes the default of the pipeline's parameter `data`."
+        )
+    if config.ingest.format == "tfrecord":
+        raise ConfigError(
+            "ingest.format must be 'raw' for Kubeflow Pipelines, got 'tfrecord': how ready records are split is read "
+            "off the folder, and only the pods see that. Give the raw files with --data."
         )
     destination = config.push.destination or deployment.push_destination
     placement = Placement(

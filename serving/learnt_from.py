@@ -37,15 +37,15 @@ def write_beside(weights: str, sha256: Iterable[str]) -> None:
     _write(beside(weights), sha256)
 
 
-def of_weights(weights: str) -> frozenset[str]:
+def of_weights(weights: str) -> frozenset[str] | None:
     """Returns what the weights that a training starts from have learnt from, as `read` does.
 
     Args:
         weights: the setting `train.weights`; "" for a training that starts from nothing.
 
     Returns:
-        Nothing where there is no list beside the weights, which is noted: nobody can then tell whether the model has
-        seen the test items.
+        None where there is no list beside the weights, which is noted: nobody can then tell whether the model has
+        seen the test items, and no list must be written that looks complete.
     """
     if not weights:
         return frozenset()
@@ -53,7 +53,7 @@ def of_weights(weights: str) -> frozenset[str]:
     if known is None:
         text = f"whether train.weights has learnt from today's test items cannot be told: there is no {beside(weights)}"
         report("note", text=text)
-    return known or frozenset()
+    return known
 
 
 def beside(weights: str) -> str:

@@ -149,6 +149,7 @@ def logits(model: keras.Model, pixels: tf.Tensor | np.ndarray) -> np.ndarray:
 
     @tf.function(reduce_retracing=True, autograph=False)
     def answer(images: tf.Tensor) -> tf.Tensor:
+        """Returns the logits of one batch."""
         return model(tf.cast(images, tf.float32), training=False)
 
     starts = range(0, len(pixels), EVALUATION_BATCH)

@@ -99,6 +99,7 @@ def raw_batches(patterns: Sequence[str], transform_output: Any) -> tf.data.Datas
 
     @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
     def transformed(examples: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Parses and transforms serialized Examples."""
         outputs = transform(tf.io.parse_example(examples, transform.raw_spec))
         return {
             features.PIXELS: tf.cast(outputs[features.PIXELS], tf.uint8),
@@ -127,6 +128,7 @@ def training_batches(items: Items, classes: int, settings: TrainSettings) -> tf.
     weights = tf.constant(class_weights(items.label_id, classes) if settings.class_weights else np.ones(classes, "f4"))
 
     def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """Gathers, changes and labels one batch."""
         images = tf.ensure_shape(tf.gather(pixels, index), [size, *items.pixels.shape[1:]])
         label = tf.gather(label_id, index)
         images = tf.cast(augment(crop(images, settings.crop), settings.augment), tf.float32)
@@ -141,6 +143,7 @@ def evaluation_batches(items: Items, classes: int, batch_size: int) -> tf.data.D
     pixels, label_id = tf.convert_to_tensor(items.pixels), tf.constant(items.label_id)
 
     def batch(index: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Gathers, changes and labels one batch."""
         return tf.cast(tf.gather(pixels, index), tf.float32), tf.one_hot(tf.gather(label_id, index), classes)
 
     order = tf.data.Dataset.range(len(items)).batch(batch_size)
@@ -193,6 +196,7 @@ class _Pixels:
         self._memory = np.empty(0, np.uint8)
 
     def append(self, batch: np.ndarray) -> None:
+        """Adds the next images."""
         if not self._filled:
             self._memory = _aligned((self._items, *batch.shape[1:]))
         end = self._filled + len(batch)
@@ -200,6 +204,7 @@ class _Pixels:
         self._filled = end
 
     def tensor(self) -> tf.Tensor:
+        """Returns all that was added, without copying it."""
         return tf.experimental.dlpack.from_dlpack(self._memory[: self._filled].__dlpack__())  # the same memory
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -51,11 +52,7 @@ def at_hand(count: int) -> Iterator[None]:
             _ends.append((ours, process))
         yield
     finally:
-        for end, _ in _ends:
-            end.close()
-        for _, process in _ends:
-            process.join()
-        _ends.clear()
+        _let_go()
 
 
 def spread(work: Callable[[_Part], _Answer], parts: Sequence[_Part]) -> list[_Answer]:
@@ -79,13 +76,26 @@ def spread(work: Callable[[_Part], _Answer], parts: Sequence[_Part]) -> list[_An
             with _noticing_death(process):
                 end.send((work, parts[place :: len(_ends)]))
         shares = []
-        for end, process in _ends:
-            with _noticing_death(process):
-                shares.append(end.recv())
+        try:
+            for end, process in _ends:
+                with _noticing_death(process):
+                    shares.append(end.recv())
+        except BaseException:
+            _let_go()  # an answer left in a pipe would be taken for the next one's
+            raise
     failed = next((share for share in shares if isinstance(share, Exception)), None)
     if failed is not None:
         raise failed
     return [shares[place % len(shares)][place // len(shares)] for place in range(len(parts))]
+
+
+def _let_go() -> None:
+    """Ends all workers."""
+    for end, _ in _ends:
+        end.close()
+    for _, process in _ends:
+        process.join()
+    _ends.clear()
 
 
 def _serve(end: Connection, to_close: Sequence[Connection]) -> None:
@@ -98,14 +108,23 @@ def _serve(end: Connection, to_close: Sequence[Connection]) -> None:
             try:
                 end.send([work(part) for part in parts])
             except Exception as error:
-                end.send(error)
+                end.send(_sendable(error))
+
+
+def _sendable(error: Exception) -> Exception:
+    """Returns the error, or its text where it would not survive the way through a pipe."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return StageError(f"{type(error).__name__}: {error}")
+    return error
 
 
 @contextlib.contextmanager
 def _noticing_death(process: Any) -> Iterator[None]:
     try:
         yield
-    except (EOFError, ConnectionError) as error:
+    except (EOFError, OSError) as error:  # among them the end of a pipe, also within an answer
         process.join()
         code = process.exitcode
         how = f"by signal {-code} ({signal.Signals(-code).name})" if code < 0 else f"with exit status {code}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tfx.components import ImportExampleGen
@@ -79,7 +81,7 @@ def _first_example(data_path: str, pattern: str) -> tf.train.Example:
         raise DataPathError(f"{data_path} holds no file {pattern}. Put TFRecord files there.")
     try:
         example = tf.train.Example.FromString(first_record(paths[0]))
-    except (tf.errors.OpError, DecodeError, ValueError, OSError, EOFError) as error:
+    except (tf.errors.OpError, DecodeError, ValueError, OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"{paths[0]} must be a TFRecord file of tf.train.Example (gzip if it ends in .gz), but it cannot be read: "
             f"{str(error).splitlines()[0].rstrip('. ')}. Write it anew, or read raw files with --set ingest.format=raw."

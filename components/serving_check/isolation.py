@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -35,11 +34,10 @@ class CleanProcess:
         """Starts the process.
 
         Args:
-            timeout_s: seconds it may take in all.
+            timeout_s: seconds it may take once it has its task.
             script: what it runs.
         """
         self._timeout_s = timeout_s
-        self._ends_s = time.monotonic() + timeout_s
         self._folder = tempfile.TemporaryDirectory(prefix="serving-check-")
         environment = {name: os.environ[name] for name in _KEPT if name in os.environ}
         environment |= {"TF_CPP_MIN_LOG_LEVEL": "2", "CUDA_VISIBLE_DEVICES": "-1"}
@@ -100,7 +98,7 @@ class CleanProcess:
     def hand_over(self, task: str) -> None:
         """Writes the task to the process's standard input and waits for its end."""
         try:
-            _, errors = self._process.communicate(task, timeout=max(0.0, self._ends_s - time.monotonic()))
+            _, errors = self._process.communicate(task, timeout=self._timeout_s)
         except subprocess.TimeoutExpired as error:
             raise CleanProcessError(
                 f"must load and answer within serving_check.timeout_s={self._timeout_s:g} (seconds), but was still "

@@ -45,6 +45,7 @@ def _example_class() -> Any:
     file = descriptor_pb2.FileDescriptorProto(name="earthloop/report/example.proto", package=PACKAGE, syntax="proto3")
 
     def message(owner: Any, name: str, *fields: tuple[str, int, bool, str]) -> Any:
+        """Adds a message type to the file."""
         made = owner.add(name=name)
         for field, number, repeated, kind in fields:
             made.field.add(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import signal
 import sys
@@ -49,7 +50,7 @@ def replay_command(
     asked = Asked(parameters=values.pipeline_parameters(spec.parameters, given), at_once=at_once, fresh=fresh)
     if faults := kubeflow_lint.lint(found, list(asked.parameters)):
         click.echo(f"Note: a cluster would refuse it; `earthloop lint {shown(file)}` says why. The first: {faults[0]}")
-    path = (out if out is not None else pathlib.Path("out") / "replay" / spec.name).absolute()
+    path = pathlib.Path(os.path.abspath(out if out is not None else pathlib.Path("out") / "replay" / spec.name))
     output_folder.prepare(path)
     with output_folder.hold(OutputFolder(path)):
         click.get_current_context().exit(_replay(spec, ReplayFolder(path), asked))

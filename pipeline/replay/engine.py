@@ -113,17 +113,18 @@ class Replay:
             "complete", "failed" or "interrupted".
         """
         self._tell({"event": "plan", "stages": list(self._names.values())})
-        state = "interrupted"
+        state = "failed"
         with concurrent.futures.ThreadPoolExecutor(self._asked.at_once) as pool:
             try:
                 while self._start(pool) or self._running:
                     self._wait()
                 state = "failed" if self._schedule.has_failed else "complete"
             except KeyboardInterrupt:
+                state = "interrupted"
                 self._interrupt()
             finally:
                 self._launcher.stop()
-        self._write(state)
+                self._write(state)
         return state
 
     def _start(self, pool: concurrent.futures.Executor) -> bool:
@@ -151,14 +152,14 @@ class Replay:
             uses_cache = cache.is_wanted(node) and "importer" not in node.executor
             key = cache.fingerprint(node, found) if uses_cache else ""
             known = self._folder.cache.get(key) if key and not self._asked.fresh else None
+            folder = self._task_folder(path)
+            outputs = inputs.provisioned(self._spec, node, self.run_id, folder / launcher.STAGING_FOLDER)
         except EarthloopError as error:
             self._fail(path, f"{self._names[path]}: {error}", {})
             return
         if known is not None:
             self._finish(path, "cached", known, {"wall_s": 0.0})
             return
-        folder = self._task_folder(path)
-        outputs = inputs.provisioned(self._spec, node, self.run_id, folder / launcher.STAGING_FOLDER)
         job = Job(
             node=node,
             executor_input={"inputs": found, "outputs": outputs},

@@ -22,7 +22,7 @@ def test_what_weights_have_learnt_from_lies_beside_them_and_joins_what_a_later_t
     weights = str(tmp_path / "network.weights.h5")
     learnt_from.write_beside(weights, [first])
     assert (tmp_path / "network.learnt_from.txt").read_text() == f"{first[:16]}\n"
-    learnt_from.write(str(tmp_path), {second, *learnt_from.of_weights(weights)})
+    learnt_from.write(str(tmp_path), {second, *(learnt_from.of_weights(weights) or ())})
     assert learnt_from.read(tmp_path) == {first[:16], second[:16]}
 
 
@@ -30,5 +30,5 @@ def test_weights_without_a_list_are_noted_and_no_weights_are_not(tmp_path, caplo
     with caplog.at_level("INFO", logger="earthloop.progress"):
         assert learnt_from.of_weights("") == frozenset()
         assert not caplog.records
-        assert learnt_from.of_weights(str(tmp_path / "w.weights.h5")) == frozenset()
+        assert learnt_from.of_weights(str(tmp_path / "w.weights.h5")) is None
     assert f"cannot be told: there is no {tmp_path / 'w.learnt_from.txt'}" in caplog.text

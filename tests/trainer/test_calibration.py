@@ -22,8 +22,12 @@ def test_the_temperature_that_made_the_labels_is_found_again(true_temperature):
     assert calibration.temperature(*drawn(true_temperature)) == pytest.approx(true_temperature, rel=0.05)
 
 
-def test_a_network_that_is_always_right_is_not_sharpened_without_end():
-    assert calibration.RANGE[0] <= calibration.temperature(np.eye(3) * 5.0, np.arange(3)) < 0.5
+@pytest.mark.parametrize(("items", "sure"), [(30, 31 / 32), (300, 301 / 302)])
+def test_a_network_that_is_always_right_becomes_no_surer_than_so_many_items_allow(items, sure):
+    labels = np.arange(items) % 3
+    logits = np.eye(3)[labels] * 5.0
+    answers = special.softmax(logits / calibration.temperature(logits, labels), axis=1)
+    assert answers.max() == pytest.approx(sure, abs=2e-3)
 
 
 def test_scaling_divides_the_logits_and_keeps_every_answer():

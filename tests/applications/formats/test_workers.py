@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from applications.errors import DataError, StageError
+from applications.errors import DataError, StageError, UnknownName
 from applications.formats import workers
 
 
@@ -101,3 +101,26 @@ def test_files_are_read_alike_with_workers_and_without(shared_data: Path) -> Non
     with workers.at_hand(2):
         found = workers.spread(reader.read, files)
     assert found == [reader.read(file) for file in files]
+
+
+def refuse_name(part: int) -> int:
+    raise UnknownName("class", f"number{part}", ("number1", "number9"))
+
+
+class Odd(Exception):
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+def refuse_oddly(part: int) -> int:
+    raise Odd(part, part)
+
+
+def test_our_errors_come_back_as_they_are():
+    with workers.at_hand(2), pytest.raises(UnknownName, match="no class 'number2'"):
+        workers.spread(refuse_name, [2, 3])
+
+
+def test_an_error_that_cannot_travel_comes_back_as_its_text():
+    with workers.at_hand(2), pytest.raises(StageError, match="Odd: 4 and 4"):
+        workers.spread(refuse_oddly, [4, 5])

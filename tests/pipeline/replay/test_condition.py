@@ -30,6 +30,10 @@ NAMES = {
         ("'it\\'s' != \"its\"", True),
         ("string(3) + 'm'", "3m"),
         ("double('2.5') >= 2.5", True),
+        ("7 / 2", 3),
+        ("-7 / 2", -3),
+        ("-1 % 2", -1),
+        ("7.0 / 2", 3.5),
     ],
 )
 def test_an_expression_has_its_value(expression, value):
