@@ -51,13 +51,13 @@ def lint(spec: KubeflowSpec, known: Collection[str] = ()) -> list[Fault]:
     return faults + _named(wiring.root_parameters.__name__, wiring.root_parameters(spec, known))
 
 
-def require_clean(spec: KubeflowSpec, name: str) -> None:
-    """Refuses a spec with faults.
+def require_clean(spec: KubeflowSpec, name: str, known: Collection[str] = ()) -> None:
+    """Refuses a spec with faults; the arguments are those of `lint`, and the name for the text.
 
     Raises:
         ConfigError: lists them all.
     """
-    faults = lint(spec)
+    faults = lint(spec, known)
     if faults:
         lines = "\n".join(f"  {fault}" for fault in faults)
         raise ConfigError(f"{name} would fail on the cluster:\n{lines}")

@@ -71,7 +71,7 @@ def compile_command(  # noqa: PLR0913, PLR0917 - each option is one argument to 
         click.echo(f"Note: {note}")
     parameters = ", ".join(sorted(next(compiled.spec.dags()).parameters))
     click.echo(f"{shown(out)}: {len(compiled.spec.executors)} executors, no faults found; parameters: {parameters}.")
-    click.echo("Next: upload it in the Kubeflow Pipelines page, or with kfp.Client().upload_pipeline.")
+    click.echo(f"Next: earthloop submit {shown(out)} --host URL")
 
 
 @click.command("lint", epilog="\b\nExample:\n  earthloop lint landcover.yaml")

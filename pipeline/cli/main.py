@@ -31,6 +31,9 @@ COMMANDS = {
     "compile": ("pipeline.cli.kubeflow", "write the pipeline as a cluster takes it"),
     "lint": ("pipeline.cli.kubeflow", "say what of a compiled pipeline a cluster would refuse"),
     "replay": ("pipeline.cli.replay", "execute a compiled pipeline on this machine, without a cluster"),
+    "submit": ("pipeline.cli.submit", "run a compiled pipeline on a cluster, once or again and again"),
+    "cluster-runs": ("pipeline.cli.cluster_runs", "list the runs on a cluster"),
+    "cluster-run": ("pipeline.cli.cluster_runs", "show one run on a cluster: tasks, artifacts, logs"),
 }
 _WIDTH = 100  # characters of help text
 _NO_SUCH_FILE = 2
@@ -49,7 +52,7 @@ class LazyGroup(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
-        found = getattr(importlib.import_module(COMMANDS[cmd_name][0]), f"{cmd_name}_command")
+        found = getattr(importlib.import_module(COMMANDS[cmd_name][0]), f"{cmd_name.replace('-', '_')}_command")
         return found if isinstance(found, click.Command) else None
 
     def resolve_command(

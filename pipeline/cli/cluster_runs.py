@@ -1,0 +1,86 @@
+"""`earthloop cluster-runs` and `earthloop cluster-run`: what became of runs on a Kubeflow Pipelines server."""
+
+from __future__ import annotations
+
+import shlex
+from typing import TYPE_CHECKING
+
+import click
+
+from pipeline.cli.cluster_options import Access, server_options
+from pipeline.cli.options import debug_option
+from pipeline.cli.runs import table
+from pipeline.progress_view import duration
+
+if TYPE_CHECKING:
+    from pipeline.kubeflow_client import Server
+    from pipeline.kubeflow_follow import Run
+
+_HEADER = ("run", "name", "created (UTC)", "state", "time")
+
+
+@click.command("cluster-runs", epilog="\b\nExample:\n  earthloop cluster-runs --host http://localhost:8080")
+@server_options
+@click.option("--experiment", default="", metavar="NAME", help="Only runs of this one.")
+@click.option("--count", type=click.IntRange(1, 200), default=20, show_default=True, metavar="N", help="At most.")
+@debug_option
+def cluster_runs_command(*, access: Access, experiment: str, count: int) -> None:
+    """Lists the newest runs on a Kubeflow Pipelines server."""
+    found = access.server().runs(count, experiment)
+    if not found:
+        click.echo("No runs yet. Next: earthloop submit FILE.yaml")
+        return
+    for line in table([_HEADER, *(_row(run) for run in found)]):
+        click.echo(line)
+
+
+@click.command("cluster-run", epilog="\b\nExample:\n  earthloop cluster-run 4f2c… --host http://localhost:8080")
+@click.argument("run_id", metavar="ID")
+@server_options
+@debug_option
+def cluster_run_command(*, access: Access, run_id: str) -> None:
+    """Shows one run on a Kubeflow Pipelines server: its tasks, where its artifacts lie, where its logs are."""
+    server = access.server()
+    run = server.run(run_id)
+    _, name, created, state, time_taken = _row(run)
+    click.echo(f"{name}: {state}{f', {time_taken}' if time_taken else ''}\n  created  {created}")
+    click.echo(f"  page     {server.page_of(run.run_id)}")
+    if run.error:
+        click.echo(f"  error    {run.error}")
+    if run.tasks:
+        click.echo("tasks")
+        times = ["" if task.seconds is None else duration(task.seconds) for task in run.tasks]
+        rows: list[tuple[str, ...]] = [
+            (task.name, task.state, took, task.error) for task, took in zip(run.tasks, times, strict=True)
+        ]
+        for line in table(rows):
+            click.echo(line)
+    _tell_artifacts(server, run)
+    click.echo("logs")
+    click.echo(
+        "  "
+        + shlex.join(["kubectl", "logs", "-n", server.namespace or "kubeflow", "-l", f"pipeline/runid={run.run_id}"])
+        + " -c main --prefix --tail=-1"
+    )
+
+
+def _tell_artifacts(server: Server, run: Run) -> None:
+    """Prints where each artifact lies, or the folder where the server does not know them one by one."""
+    known: list[tuple[str, ...]] = [
+        (task.name, output, uri)
+        for task in run.tasks
+        for output, ids in task.artifacts.items()
+        for each in ids
+        if (uri := server.artifact_uri(each))
+    ]
+    click.echo("artifacts")
+    for line in table(known) if known else []:
+        click.echo(line)
+    if not known:
+        click.echo(f"  below {server.root_of(run) or 'the pipeline root that the cluster is set up with'}")
+
+
+def _row(run: Run) -> tuple[str, str, str, str, str]:
+    created = f"{run.created:%Y-%m-%d %H:%M}" if run.created else ""
+    time_taken = "" if run.seconds is None else duration(run.seconds)
+    return (run.run_id, run.name, created, run.state or "not started", time_taken)

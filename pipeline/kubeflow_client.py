@@ -1,0 +1,301 @@
+"""A Kubeflow Pipelines server, asked through `kfp.Client`: with time limits, and with errors that say what to do.
+
+What only asks is repeated with growing pauses while the server is away; what makes something is sent once, as nobody
+knows whether the first one arrived.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import logging
+import pathlib
+import warnings
+from typing import Any
+
+import kfp
+import kfp_server_api
+import urllib3
+from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
+from kfp_server_api.rest import RESTClientObject
+
+from applications.errors import ConfigError
+from pipeline import kubeflow_auth, kubeflow_follow
+from pipeline.kubeflow_auth import Login
+from pipeline.kubeflow_errors import ServerError, asking
+
+CONNECT_S, ANSWER_S = 10, 120  # seconds; a run's creation compiles the pipeline for Argo
+BACKOFF_S = 0.5  # seconds of the second pause, doubled by each further one; the first has none
+_RETRIES, _RECONNECTS = 4, 2
+_LATER = (429, 502, 503, 504)
+_NOT_FOUND, _NOT_THERE = 404, 501
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Address:
+    """Where the server is.
+
+    Attributes:
+        host: URL of the pipelines' API, with its scheme.
+        namespace: of Kubernetes, in installations for several users; "" for none.
+        ca_file: certificates to trust in place of those of common authorities.
+    """
+
+    host: str
+    namespace: str = ""
+    ca_file: pathlib.Path | None = None
+
+    def __post_init__(self) -> None:
+        if not self.host.startswith(("http://", "https://")):
+            raise ConfigError(f"--host must be a URL such as https://kubeflow.example.org/pipeline, got {self.host!r}.")
+        object.__setattr__(self, "host", self.host.rstrip("/"))
+        if self.ca_file and not self.ca_file.is_file():
+            raise ConfigError(f"--ca-file must be a file with certificates (PEM), got {str(self.ca_file)!r}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Uploaded:
+    """A version of a pipeline on the server.
+
+    Attributes:
+        pipeline_id: of the pipeline.
+        version_id: of the version.
+        what: how it came there: "new pipeline", "new version", "as it was".
+    """
+
+    pipeline_id: str
+    version_id: str
+    what: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """A run that is asked for.
+
+    Attributes:
+        uploaded: what to run.
+        experiment: its name; made where there is none.
+        name: of the run.
+        parameters: those that shall not be the default.
+    """
+
+    uploaded: Uploaded
+    experiment: str
+    name: str
+    parameters: dict[str, Any]
+
+
+class Server:
+    """One server, for one person."""
+
+    def __init__(self, address: Address, login: Login) -> None:
+        """Logs in where that is a step of its own, and asks whether this is such a server.
+
+        Raises:
+            Unanswered: nobody answers.
+            ServerError: it is another server, takes nobody without login, or needs a namespace.
+        """
+        self.host = address.host
+        self.namespace = address.namespace
+        logging.getLogger("urllib3.connectionpool").setLevel(
+            logging.ERROR
+        )  # each repetition, else; errors tell it once
+        self._client = _client(address, login)
+        with asking(self.host, "say whether it is well"):
+            health = self._client.healthy()
+        if health is None:
+            raise ServerError(
+                f"{self.host} is not the address of a Kubeflow Pipelines API: it answers with a page. Behind a "
+                "Kubeflow dashboard the address ends in /pipeline, and a login may be needed (--auth)."
+            )
+        if health.multi_user and not self.namespace:
+            raise ConfigError(f"{self.host} has a namespace for each user: say which with --namespace.")
+
+    def upload(self, file: pathlib.Path, name: str) -> Uploaded:
+        """Uploads a compiled pipeline, as a version where the server has the pipeline; an unchanged file only once."""
+        with asking(self.host, f"look for pipeline {name!r}"):
+            found = self._client.list_pipelines(namespace=self.namespace or None, filter=_named(name)).pipelines
+        if not found:
+            with asking(self.host, f"take pipeline {name!r}", changes=True):
+                made = self._client.upload_pipeline(str(file), name, namespace=self.namespace or None)
+            with asking(self.host, "list the pipeline's versions"):
+                versions = self._client.list_pipeline_versions(made.pipeline_id, sort_by="created_at desc")
+            if not versions.pipeline_versions:
+                raise ServerError(f"{self.host} took pipeline {name!r} and has no version of it. Look at its page.")
+            first = versions.pipeline_versions[0].pipeline_version_id
+            return Uploaded(pipeline_id=made.pipeline_id, version_id=first, what="new pipeline")
+        return self._upload_version(file, found[0].pipeline_id, name)
+
+    def _upload_version(self, file: pathlib.Path, pipeline_id: str, name: str) -> Uploaded:
+        label = f"{name}-{hashlib.sha256(file.read_bytes()).hexdigest()[:12]}"
+        with asking(self.host, f"look for version {label!r}"):
+            found = self._client.list_pipeline_versions(pipeline_id, filter=_named(label)).pipeline_versions
+        if found:
+            return Uploaded(pipeline_id=pipeline_id, version_id=found[0].pipeline_version_id, what="as it was")
+        with asking(self.host, f"take version {label!r}", changes=True):
+            made = self._client.upload_pipeline_version(str(file), label, pipeline_id=pipeline_id)
+        return Uploaded(pipeline_id=pipeline_id, version_id=made.pipeline_version_id, what="new version")
+
+    def start(self, wanted: Wanted) -> str:
+        """Starts a run and returns its id."""
+        experiment = self._experiment(wanted.experiment)
+        with asking(self.host, "start the run", changes=True):
+            made = self._client.run_pipeline(
+                experiment,
+                wanted.name,
+                params=wanted.parameters,
+                pipeline_id=wanted.uploaded.pipeline_id,
+                version_id=wanted.uploaded.version_id,
+            )
+        return str(made.run_id)
+
+    def repeat(self, wanted: Wanted, every: int | str) -> str:
+        """Starts a run again and again, one at a time, without making up for those that were missed.
+
+        Args:
+            wanted: the run.
+            every: seconds, or KFP's cron expression of six fields.
+
+        Returns:
+            Id of the recurring run.
+        """
+        experiment = self._experiment(wanted.experiment)
+        with asking(self.host, "make the recurring run", changes=True):
+            made = self._client.create_recurring_run(
+                experiment,
+                wanted.name,
+                interval_second=every if isinstance(every, int) else None,
+                cron_expression=every if isinstance(every, str) else None,
+                max_concurrency=1,
+                no_catchup=True,
+                params=wanted.parameters,
+                pipeline_id=wanted.uploaded.pipeline_id,
+                version_id=wanted.uploaded.version_id,
+            )
+        return str(made.recurring_run_id)
+
+    def run(self, run_id: str) -> kubeflow_follow.Run:
+        """Returns one run."""
+        with asking(self.host, f"show run {run_id}"):
+            return kubeflow_follow.run_of(self._client.get_run(run_id))
+
+    def runs(self, count: int, experiment: str = "") -> list[kubeflow_follow.Run]:
+        """Returns the newest runs, of one experiment where it is named."""
+        with asking(self.host, "list the runs"):
+            of = None
+            if experiment:
+                known = self._client.list_experiments(namespace=self.namespace, filter=_named(experiment)).experiments
+                if not known:
+                    raise ServerError(
+                        f"{self.host} has no experiment {experiment!r}. Leave --experiment out to see all."
+                    )
+                of = known[0].experiment_id
+            found = self._client.list_runs(
+                page_size=count, sort_by="created_at desc", namespace=self.namespace, experiment_id=of
+            )
+        return [kubeflow_follow.run_of(each) for each in found.runs or []]
+
+    def artifact_uri(self, artifact_id: str) -> str:
+        """Returns where an artifact lies; "" where the server is too old to be asked for artifacts."""
+        try:
+            with asking(self.host, f"show artifact {artifact_id}"):
+                return self._client.artifact_uri(artifact_id)
+        except ServerError as error:
+            if getattr(error.__cause__, "status", 0) in (_NOT_FOUND, _NOT_THERE):
+                return ""
+            raise
+
+    def root_of(self, run: kubeflow_follow.Run) -> str:
+        """Returns the folder in the object store where a run's artifacts lie, "" where only the cluster knows it."""
+        root, (pipeline_id, version_id) = run.root, run.pipeline
+        spec: dict[str, Any] = {}
+        if pipeline_id and version_id:
+            with asking(self.host, "show the pipeline"):
+                spec = self._client.get_pipeline_version(pipeline_id, version_id).pipeline_spec or {}
+        spec = spec.get("pipeline_spec", spec)
+        root = root or spec.get("defaultPipelineRoot", "")
+        name = spec.get("pipelineInfo", {}).get("name", "")
+        return f"{root.rstrip('/')}/{name}/{run.run_id}/" if root and name else ""
+
+    def page_of(self, run_id: str) -> str:
+        """Returns the address of a run's page."""
+        return f"{self.host}/#/runs/details/{run_id}"
+
+    def _experiment(self, name: str) -> str:
+        with asking(self.host, f"find or make experiment {name!r}", changes=True):
+            return str(self._client.create_experiment(name, namespace=self.namespace).experiment_id)
+
+
+class _TimedRest(RESTClientObject):
+    """Waits for no answer for ever."""
+
+    def request(self, method: str, url: str, **rest: Any) -> Any:
+        """Sends one question; `rest` is what kfp_server_api makes of it."""
+        rest["_request_timeout"] = rest.get("_request_timeout") or (CONNECT_S, ANSWER_S)
+        return super().request(method, url, **rest)
+
+
+class _Client(kfp.Client):
+    """`kfp.Client` without what it does unasked."""
+
+    _LOCAL_KFP_CONTEXT = ""  # no cookies and namespaces that kfp's own command line has left behind
+
+    def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
+        """Keeps the constructor from asking, five times and without a time limit."""
+        del sleep_duration
+        return kfp_server_api.V2beta1GetHealthzResponse(multi_user=False)
+
+    def be_patient(self) -> None:
+        """Sets time limits, and repeats what may be repeated."""
+        api = self._healthz_api.api_client  # all services share it
+        api.configuration.retries = urllib3.Retry(
+            total=_RETRIES,
+            read=1,  # an answer may take two minutes
+            connect=_RECONNECTS,
+            other=_RECONNECTS,  # also a refused connection; none of these has sent anything, so of any method
+            redirect=False,  # a redirect leads to a login page; its text is no answer
+            status_forcelist=_LATER,
+            allowed_methods=["GET"],
+            backoff_factor=BACKOFF_S,
+            raise_on_status=False,
+        )
+        api.rest_client = _TimedRest(api.configuration)
+
+    def healthy(self) -> Any:
+        """Returns the server's health, None where something else answers."""
+        found = self._healthz_api.healthz_service_get_healthz()
+        kind = self._healthz_api.api_client.last_response.urllib3_response.headers.get("content-type", "")
+        return found if "json" in kind else None
+
+    def artifact_uri(self, artifact_id: str) -> str:
+        """Returns an artifact's URI. Servers with an own store of artifacts know it; the models of kfp do not yet."""
+        found = self._healthz_api.api_client.call_api(
+            "/apis/v2beta1/artifacts/{artifact_id}",
+            "GET",
+            path_params={"artifact_id": artifact_id},
+            response_type="object",
+            auth_settings=["Bearer"],
+            _return_http_data_only=True,
+        )
+        return str(found.get("uri", "")) if isinstance(found, dict) else ""
+
+
+def _client(address: Address, login: Login) -> _Client:
+    ca_file = str(address.ca_file) if address.ca_file else None
+    cookie = kubeflow_auth.dex_cookie(address.host, login, address.ca_file) if login.user else None
+    volume = ServiceAccountTokenVolumeCredentials(str(login.token_file)) if login.token_file else None
+    if login.token_file:
+        kubeflow_auth.secret(login.token_file, "the token's file")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # kfp tells everybody that it is version 2
+        client = _Client(
+            address.host, existing_token=login.token or None, credentials=volume, cookies=cookie, ssl_ca_cert=ca_file
+        )
+    client.be_patient()
+    return client
+
+
+def _named(name: str) -> str:
+    """Returns KFP's filter for one display name."""
+    return json.dumps({"predicates": [{"operation": "EQUALS", "key": "display_name", "stringValue": name}]})
