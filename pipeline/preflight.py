@@ -43,6 +43,20 @@ def check_stages(config: RunConfig, from_stage: str, to_stage: str) -> None:
         )
 
 
+def check_weights(config: RunConfig) -> None:
+    """Refuses starting weights that are not there.
+
+    Raises:
+        UsageError: `train.weights` names no file.
+    """
+    path = config.train.weights
+    if path and not is_remote(path) and not pathlib.Path(path).is_file():
+        raise UsageError(
+            f"train.weights must name an existing .weights.h5 file, got {path!r}. Check the path; a run leaves its "
+            "weights as artifacts/train/model_run/*/network.weights.h5 in its output folder."
+        )
+
+
 def check_data(application: Application, config: RunConfig) -> int | None:
     """Looks at the data's layout without reading its files.
 

@@ -133,7 +133,10 @@ class ImageFolder:
     def _check_count(self, path: str, name: str, count: int) -> None:
         splits = len(features.SPLITS)
         if count == 0:
-            raise DataError(f"{path}: class folder {name!r} is empty. Put its images there, or remove the class.")
+            raise DataError(
+                f"{path}: class folder {name!r} is empty. Put its images there, or take the class "
+                f"out of applications/{self.application.name}/app.py."
+            )
         if count < splits:
             raise DataError(
                 f"{path}: class {name!r} has fewer items ({count}) than there are splits ({splits}: "
@@ -155,6 +158,11 @@ class ImageFolder:
         return ""
 
 
+def _refuse(error: OSError) -> None:
+    """Says which folder cannot be listed; left out in silence, its images would just be missing."""
+    raise DataPathError(f"folder {str(error.filename)!r} cannot be listed: {error.strerror}. Mend its permissions.")
+
+
 def list_files(path: str) -> Iterator[bytes]:
     """Lists every item below the sub-folders of a data path.
 
@@ -167,7 +175,7 @@ def list_files(path: str) -> Iterator[bytes]:
     if "://" in path:
         yield from _list_remote(path)
         return
-    for folder, folders, files in os.walk(path, followlinks=True):
+    for folder, folders, files in os.walk(path, followlinks=True, onerror=_refuse):
         folders[:] = sorted(name for name in folders if not _is_hidden(name))
         inside = os.path.relpath(folder, path)
         if inside == os.curdir:

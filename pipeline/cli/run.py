@@ -67,7 +67,13 @@ class Ready:
     "--config", "config_file", type=click.Path(path_type=pathlib.Path), metavar="FILE", help="Settings as YAML."
 )
 @click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="One setting; may be repeated.")
-@click.option("--from", "from_stage", default="", metavar="STAGE", help="Run this stage and those that depend on it.")
+@click.option(
+    "--from",
+    "from_stage",
+    default="",
+    metavar="STAGE",
+    help="Run this stage and those that depend on it, as far as their results are not known; the rest is taken over.",
+)
 @click.option("--to", "to_stage", default="", metavar="STAGE", help="Stop after this stage.")
 @click.option("--fresh", is_flag=True, help="Run every stage, also those whose results are known.")
 @click.option("--require-blessed", is_flag=True, help=f"Exit with {NOT_BLESSED} unless the model is blessed.")
@@ -91,6 +97,7 @@ def run_command(
 def run(application: Application, config: configuration.RunConfig, asked: Asked) -> int:
     """Does one run; returns the exit code."""
     preflight.check_stages(config, asked.from_stage, asked.to_stage)
+    preflight.check_weights(config)
     metadata.check(config.metadata)
     items = None
     if config.data:

@@ -135,3 +135,11 @@ def test_a_partial_run_refuses_a_base_that_was_trained_otherwise(application, ba
 def test_a_partial_run_refuses_a_base_of_other_data(application, base):
     with pytest.raises(UsageError, match="which read other data"):
         preflight.base_run(base, resolve(application, data="others"), "xyz", "train")
+
+
+def test_starting_weights_that_are_not_there_are_refused_at_once(application, tmp_path):
+    missing = tmp_path / "no.weights.h5"
+    with pytest.raises(UsageError, match=rf"train.weights must name an existing .weights.h5 file, got '{missing}'"):
+        preflight.check_weights(resolve(application, overrides=[f"train.weights={missing}"]))
+    missing.touch()
+    preflight.check_weights(resolve(application, overrides=[f"train.weights={missing}"]))

@@ -222,3 +222,8 @@ def test_real_photographs_are_all_accepted(shared_data, name, folder, items):
     assert source.inspect(str(path)).items == items
     for file in list_files(str(path)):
         read_image((path / os.fsdecode(file)).read_bytes(), max_pixels=50_000_000)
+
+
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_empty(tmp_path):
+    with pytest.raises(DataPathError, match=r"folder '.*gone' cannot be listed: No such file or directory. Mend"):
+        list(list_files(str(tmp_path / "gone")))
