@@ -95,7 +95,7 @@ def applied(properties: Mapping[str, Any]) -> dict[str, Any]:
     return final
 
 
-def place_of(document: object, path: Sequence[str]) -> bool:
+def has_place(document: object, path: Sequence[str]) -> bool:
     """Returns whether a JSON document has a value at a path."""
     for key in path:
         if not isinstance(document, dict) or key not in document:
@@ -106,7 +106,7 @@ def place_of(document: object, path: Sequence[str]) -> bool:
 
 def _replaced(text: str, path: Sequence[str], value: Any, name: str) -> str:
     document = json.loads(text)
-    if not place_of(document, path):
+    if not has_place(document, path):
         raise ConfigError(f"input {name!r} must name a setting that its task has. Compile the pipeline again.")
     place = document
     for key in path[:-1]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pipeline.kubeflow_deployment import OUTCOME, Deployment, StageDeployment, Toleration
-from pipeline.kubeflow_parameters import PARAMETERS, SEPARATOR, PipelineParameter, place_of
+from pipeline.kubeflow_parameters import PARAMETERS, SEPARATOR, PipelineParameter, has_place
 from pipeline.kubeflow_spec import Json
 
 STAGES_DAG = "tfx-dag"  # the task that holds all stages where there is an exit handler
@@ -110,7 +110,7 @@ def _connect(spec: Json, task: Json, parameter: PipelineParameter) -> bool:
     names += [
         SEPARATOR.join((name, *parameter.path))
         for name, given in task.get("inputs", {}).get("parameters", {}).items()
-        if parameter.path and place_of(_document(given), parameter.path)
+        if parameter.path and has_place(_document(given), parameter.path)
     ]
     for name in names:
         _inputs(task)[name] = {"componentInputParameter": parameter.name}

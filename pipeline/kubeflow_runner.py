@@ -17,7 +17,6 @@ from tfx.orchestration.kubeflow.decorators import FinalStatusStr
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 from tfx.orchestration.pipeline import Pipeline
 
-from applications.errors import ConfigError
 from applications.spec import Application
 from components.outcome import ReportOutcome
 from pipeline import build, kubeflow_lint, kubeflow_postprocess
@@ -59,23 +58,13 @@ def compile_application(
 
     Args:
         application: what is predicted.
-        config: the resolved configuration; its data are named as the pods see them.
+        config: the resolved configuration, as `preflight.check_for_cluster` lets it pass.
         deployment: the cluster.
         run_name: default of the parameter; the model's name where it is "".
 
     Raises:
-        ConfigError: no data are named or they are ready records, or the result breaks a rule of the cluster.
+        ConfigError: the result breaks a rule of the cluster.
     """
-    if not config.data:
-        raise ConfigError(
-            "compile needs the data as the pods see them, a mounted folder or a URI, got ''. Give --data PATH; it "
-            "becomes the default of the pipeline's parameter `data`."
-        )
-    if config.ingest.format == "tfrecord":
-        raise ConfigError(
-            "ingest.format must be 'raw' for Kubeflow Pipelines, got 'tfrecord': how ready records are split is read "
-            "off the folder, and only the pods see that. Give the raw files with --data."
-        )
     destination = config.push.destination or deployment.push_destination
     placement = Placement(
         artifacts=deployment.pipeline_root,

@@ -57,6 +57,24 @@ def check_weights(config: RunConfig) -> None:
         )
 
 
+def check_for_cluster(config: RunConfig) -> None:
+    """Refuses what cannot be compiled for a cluster.
+
+    Raises:
+        UsageError: no data are named, or they are ready records.
+    """
+    if not config.data:
+        raise UsageError(
+            "compile needs the data as the pods see them, a mounted folder or a URI, got ''. Give --data PATH; it "
+            "becomes the default of the pipeline's parameter `data`."
+        )
+    if config.ingest.format == "tfrecord":
+        raise UsageError(
+            "ingest.format must be 'raw' for Kubeflow Pipelines, got 'tfrecord': how ready records are split is read "
+            "off the folder, and only the pods see that. Give the raw files with --data."
+        )
+
+
 def check_data(application: Application, config: RunConfig) -> int | None:
     """Looks at the data's layout without reading its files.
 

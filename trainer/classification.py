@@ -58,12 +58,13 @@ def run_fn(fn_args: FnArgs) -> None:
     history = fitting.fit(model, train, validation, settings, f"{fn_args.model_run_dir}/logs")
     _logger.info("best epoch %d of %d, %.0f s", history.best_epoch, settings.epochs, history.train_seconds)
     if strategies.is_chief():
-        _write_weights(model, fn_args, settings.weights, (*train.sha256, *validation.sha256))
+        _write_weights(model, fn_args.model_run_dir)  # before the scaling: a later training must not start from it
         probabilities, temperature = _calibrate(model, validation)
         history = dataclasses.replace(history, temperature=temperature)
         _write_run(fn_args.model_run_dir, history, validation, probabilities)
         transform = TransformGraph(transform_output, [features.IMAGE], [features.PIXELS, features.REASON])
         signatures.export(folded(model), transform, classes, fn_args.serving_model_dir)
+        _write_learnt_from(fn_args, settings.weights, (*train.sha256, *validation.sha256))
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
@@ -128,21 +129,22 @@ def _write_run(folder: str, history: fitting.History, validation: Items, probabi
         "sha256": validation.sha256[:KEPT_PREDICTIONS],
         "probabilities": probabilities[:KEPT_PREDICTIONS].tolist(),
     }
-    tf.io.gfile.makedirs(folder)
     for name, content in (("history", dataclasses.asdict(history)), ("trainer_predictions", predictions)):
         with tf.io.gfile.GFile(f"{folder}/{name}.json", "w") as file:
             file.write(json.dumps(content, indent=1))
 
 
-def _write_weights(model: keras.Model, fn_args: FnArgs, start: str, sha256: Collection[str]) -> None:
-    """Writes the weights for a later warm start, and beside them and into the SavedModel what they have learnt from.
+def _write_weights(model: keras.Model, folder: str) -> None:
+    tf.io.gfile.makedirs(folder)
+    model.save_weights(f"{folder}/{WEIGHTS_FILE}")
+
+
+def _write_learnt_from(fn_args: FnArgs, start: str, sha256: Collection[str]) -> None:
+    """Writes into the SavedModel and beside the weights what they have learnt from.
 
     Where that is not known of the weights at the start, there is no list: one that looked complete would be a lie.
     """
-    path = f"{fn_args.model_run_dir}/{WEIGHTS_FILE}"
-    tf.io.gfile.makedirs(fn_args.model_run_dir)
-    model.save_weights(path)
     before = learnt_from.of_weights(start)
     if before is not None:
-        learnt_from.write_beside(path, {*before, *sha256})
         learnt_from.write(fn_args.serving_model_dir, {*before, *sha256})
+        learnt_from.write_beside(f"{fn_args.model_run_dir}/{WEIGHTS_FILE}", {*before, *sha256})

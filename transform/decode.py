@@ -56,12 +56,14 @@ def _decoder(height_px: int, width_px: int, max_pixels: int) -> tf.types.experim
     """Traces the decoding of a batch, once for all graphs that use it; arguments and results as `decode_images`."""
 
     def decode_one(index: tf.Tensor, data: tf.Tensor, is_image: tf.Tensor, is_jpeg: tf.Tensor) -> _Element:
+        """Decodes one image; fails where it is damaged."""
         is_small = tf.cond(is_image, lambda: _declared_pixels(data, is_jpeg) <= max_pixels, lambda: False)
         blank = tf.zeros([height_px, width_px, 3], tf.uint8)
         pixels = tf.cond(is_small, lambda: _fit(_decode(data), height_px, width_px), lambda: blank)
         return index, is_small, tf.ensure_shape(pixels, [height_px, width_px, 3])
 
     def decode(encoded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Decodes a batch."""
         count = tf.size(encoded, out_type=tf.int64)
         is_jpeg = _starts_with(encoded, _JPEG_START)
         is_image = is_jpeg | _starts_with(encoded, _PNG_START)
@@ -92,6 +94,7 @@ def _declared_pixels(data: tf.Tensor, is_jpeg: tf.Tensor) -> tf.Tensor:
     """Reads height × width from the header alone; int64, and fails on a header that is cut off."""
 
     def in_png() -> tf.Tensor:
+        """Returns height and width, in any order."""
         return tf.io.decode_raw(tf.strings.substr(data, _PNG_SIZE_AT, 8), tf.int32, little_endian=False)[:2]
 
     sides = tf.cond(is_jpeg, lambda: tf.image.extract_jpeg_shape(data)[:2], in_png)
@@ -105,6 +108,7 @@ def _decode(data: tf.Tensor) -> tf.Tensor:
 
 def _fit(pixels: tf.Tensor, height_px: int, width_px: int) -> tf.Tensor:
     def resized() -> tf.Tensor:
+        """Returns the image at the size wanted."""
         floats = tf.image.resize(pixels, [height_px, width_px], antialias=True)
         return tf.cast(tf.clip_by_value(tf.round(floats), 0, 255), tf.uint8)
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import pickle
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from applications.errors import StageError
+from applications.errors import EarthloopError, StageError
 
 _MOST = 8  # with more, the process that takes their answers is what is waited for
 
@@ -67,7 +66,7 @@ def spread(work: Callable[[_Part], _Answer], parts: Sequence[_Part]) -> list[_An
 
     Raises:
         StageError: a worker was killed.
-        Exception: the first that `work` raised.
+        EarthloopError: the first that `work` raised; an error that is not ours comes as a `StageError` with its text.
     """
     if not _ends:
         return [work(part) for part in parts]
@@ -108,16 +107,8 @@ def _serve(end: Connection, to_close: Sequence[Connection]) -> None:
             try:
                 end.send([work(part) for part in parts])
             except Exception as error:
-                end.send(_sendable(error))
-
-
-def _sendable(error: Exception) -> Exception:
-    """Returns the error, or its text where it would not survive the way through a pipe."""
-    try:
-        pickle.loads(pickle.dumps(error))
-    except Exception:
-        return StageError(f"{type(error).__name__}: {error}")
-    return error
+                ours = isinstance(error, EarthloopError)  # another's may not survive the way through a pipe
+                end.send(error if ours else StageError(f"{type(error).__name__}: {error}"))
 
 
 @contextlib.contextmanager

@@ -96,7 +96,7 @@ def join(roots: Places, first: Places, second: Places) -> None:
     renamed: dict[int, int] = {}
 
     def top(name: int) -> int:
-        """Returns the root of an item's set."""
+        """Returns the name that a cluster has by now."""
         while name in renamed:
             above = renamed[name]
             renamed[name] = renamed.get(above, above)  # the way up is halved, so that a long chain stays cheap

@@ -9,7 +9,7 @@ import click
 from applications import discovery
 from applications.errors import UsageError
 from pipeline import config as configuration
-from pipeline import kubeflow_deployment, kubeflow_lint, kubeflow_spec, output_folder
+from pipeline import kubeflow_deployment, kubeflow_lint, kubeflow_spec, output_folder, preflight
 from pipeline.cli.options import application_argument, debug_option, shown
 from pipeline.run_record import write_atomically
 
@@ -60,11 +60,7 @@ def compile_command(  # noqa: PLR0913, PLR0917 - each option is one argument to 
         raise UsageError(f"--out must end in .yaml, got {str(out)!r}: the server takes no JSON.")
     found = discovery.load(application)
     config = configuration.resolve(found, data=data, config_file=config_file, overrides=overrides)
-    if not config.data:
-        raise UsageError(
-            "compile needs the data as the pods see them, a mounted folder or a URI. Give --data PATH; it becomes the "
-            "default of the pipeline's parameter `data`."
-        )
+    preflight.check_for_cluster(config)
     cluster = kubeflow_deployment.read(deployment) if deployment else kubeflow_deployment.Deployment()
     click.echo("Compiling; importing TFX takes some seconds.")
     from pipeline import kubeflow_runner  # imports TFX

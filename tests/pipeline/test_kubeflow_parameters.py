@@ -7,7 +7,7 @@ import pytest
 from applications import discovery
 from applications.errors import ConfigError
 from pipeline import config as configuration
-from pipeline.kubeflow_parameters import PARAMETERS, applied, place_of
+from pipeline.kubeflow_parameters import PARAMETERS, applied, has_place
 
 SETTINGS = json.dumps({"blessing": {"at_least": 0.5, "metric": "accuracy"}, "train": {"epochs": 64}})
 
@@ -54,5 +54,5 @@ def test_values_that_fit_nowhere_are_refused(name, value, text):
 def test_every_parameter_that_has_a_place_in_the_configuration_names_it_rightly():
     config = configuration.resolve(discovery.load("satellite/landcover"), data="d")
     for parameter in PARAMETERS:
-        assert place_of(configuration.to_dict(config), parameter.path), parameter.name
+        assert has_place(configuration.to_dict(config), parameter.path), parameter.name
     assert [parameter.name for parameter in PARAMETERS if not parameter.path] == ["run_name"]

@@ -12,7 +12,6 @@ import yaml
 from kfp import components
 
 from applications import discovery
-from applications.errors import ConfigError
 from pipeline import config as configuration
 from pipeline import kubeflow_golden, kubeflow_lint, kubeflow_runner, kubeflow_spec
 from pipeline.kubeflow_deployment import Deployment, StageDeployment, Volume
@@ -128,11 +127,6 @@ def test_what_lies_on_no_volume_is_noted_and_a_uri_is_not():
     notes = compiled(deployment=Deployment(), data="s3://bucket/chips").notes
     assert [note.partition(",")[0] for note in notes] == ["push_destination is /earthloop/serving"]
     assert compiled().notes == ()
-
-
-def test_without_data_nothing_is_compiled():
-    with pytest.raises(ConfigError, match="compile needs the data as the pods see them.*Give --data PATH"):
-        compiled(data="")
 
 
 def test_a_field_that_the_server_does_not_know_is_not_written(monkeypatch):

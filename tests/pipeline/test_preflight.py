@@ -143,3 +143,11 @@ def test_starting_weights_that_are_not_there_are_refused_at_once(application, tm
         preflight.check_weights(resolve(application, overrides=[f"train.weights={missing}"]))
     missing.touch()
     preflight.check_weights(resolve(application, overrides=[f"train.weights={missing}"]))
+
+
+def test_a_cluster_needs_raw_data_that_are_named(application):
+    with pytest.raises(UsageError, match="compile needs the data as the pods see them.*Give --data PATH"):
+        preflight.check_for_cluster(resolve(application))
+    with pytest.raises(UsageError, match=r"ingest.format must be 'raw' for Kubeflow Pipelines, got 'tfrecord'"):
+        preflight.check_for_cluster(resolve(application, data="/chips", overrides=["ingest.format=tfrecord"]))
+    preflight.check_for_cluster(resolve(application, data="/chips"))
