@@ -1,6 +1,6 @@
 # Every target does all of its own set-up. PYTHON=/path/to/python3.11 chooses the interpreter; OUT and APP what `run` does.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check format docs golden lock clean clean-all
+.PHONY: help setup run test test-all check format docs golden lock sbom audit image lint-image clean clean-all
 
 APP ?= satellite/landcover
 ARGS ?=
@@ -43,6 +43,18 @@ golden: setup  ## the compiled pipeline of every application for Kubeflow, tests
 
 lock:  ## requirements/*.lock from requirements/*.in; UPGRADE=1 takes the newest versions
 	@sh bootstrap/lock.sh $(if $(UPGRADE),--upgrade)
+
+sbom:  ## lists of what the images hold, CycloneDX, in build/supply-chain
+	@sh bootstrap/supply-chain.sh sbom
+
+audit:  ## what is known against these packages; fails on what requirements/known-vulnerabilities.toml does not name
+	@sh bootstrap/supply-chain.sh audit
+
+lint-image:  ## the Dockerfile and the definitions of CI
+	@sh bootstrap/supply-chain.sh lint-image
+
+image:  ## both images, with Docker, checked: earthloop and earthloop-serving
+	@sh .ci/image build
 
 clean:  ## removes caches and build outputs; leaves .venv and out/
 	@rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache

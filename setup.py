@@ -42,5 +42,10 @@ setup(
     },
     install_requires=sorted(set(EXTRAS["pipeline"]) & set(EXTRAS["serving"])),
     extras_require=EXTRAS,
-    entry_points={"console_scripts": ["earthloop = pipeline.cli.main:main"]},
+    entry_points={
+        "console_scripts": [
+            "earthloop = pipeline.cli.main:main",
+            "earthloop-model-server = serving.model_server.server:main",
+        ]
+    },
 )

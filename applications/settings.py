@@ -9,8 +9,9 @@ import dataclasses
 import re
 from typing import Literal
 
-from applications.errors import ConfigError
+from applications.errors import ConfigError, UnknownName
 
+BEAM_RUNNERS = ("FnApiRunner", "DataflowRunner", "FlinkRunner", "PortableRunner", "PrismRunner", "SparkRunner")
 Strategy = Literal["none", "mirrored", "multi_worker"]
 
 
@@ -18,6 +19,16 @@ def require(claim: bool, field: str, rule: str, value: object) -> None:
     """Raises `ConfigError` naming the field, the rule and the value unless `claim` holds."""
     if not claim:
         raise ConfigError(f"{field} must be {rule}, got {value!r}.")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SpanSettings:
+    """Which part of data that arrive in portions is read, where the data path is a pattern such as `field/{SPAN}`."""
+
+    last: int = 0  # only so many of the newest spans are read; 0 reads all
+
+    def __post_init__(self) -> None:
+        require(self.last >= 0, "spans.last", "0 (all) or more spans", self.last)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,6 +88,7 @@ class TrainSettings:
 
     model: str = "small_resnet"  # the network; trainer/choices.py lists them
     weights: str = ""  # a .weights.h5 file to start from; "" starts from nothing
+    warm_start: bool = False  # start from the newest pushed model's weights; where none was pushed, from nothing
     width: int = 32  # channels of the first block, 4 to 512
     epochs: int = 64  # at most so many passes over the training split
     steps_per_epoch: int = 0  # 0 means one pass over the split
@@ -94,6 +106,11 @@ class TrainSettings:
     strategy: Strategy = "none"  # how the work is spread over devices
 
     def __post_init__(self) -> None:
+        if self.weights and self.warm_start:
+            raise ConfigError(
+                f"train.weights and train.warm_start both say where training starts, got {self.weights!r} and true; "
+                "give one of them."
+            )
         at_least_one = ("epochs", "batch_size", "patience")
         for name in at_least_one:
             require(getattr(self, name) >= 1, f"train.{name}", "at least 1", getattr(self, name))
@@ -193,10 +210,14 @@ class MetadataSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class BeamSettings:
-    """How Apache Beam runs the data stages."""
+    """How Apache Beam runs the data stages. Besides Beam's own runners, `runner` takes a dotted name."""
 
     runner: str = "FnApiRunner"  # never DirectRunner: it tries to download and execute a binary first
     options: tuple[str, ...] = ()  # further pipeline options, each "--name=value"
+
+    def __post_init__(self) -> None:
+        if self.runner not in BEAM_RUNNERS and "." not in self.runner:
+            raise UnknownName("beam.runner", self.runner, BEAM_RUNNERS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,10 @@
-"""`python -m bootstrap` sets up; `python -m bootstrap lock [--upgrade | --check]` makes or checks the lock files."""
+"""`python -m bootstrap` sets up; with a word it does something else.
+
+- `lock [--upgrade | --check]` makes or checks the lock files.
+- `install FOLDER NAME` fills an environment from requirements/NAME.lock: a step of the image.
+- `sbom [FOLDER]` lists what we ship; `audit [FOLDER]` looks it up among known vulnerabilities; `lint-image` reads the
+  Dockerfile and the definitions of CI.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +25,12 @@ def main(words: list[str]) -> int:
             from bootstrap.locks import lock
 
             return lock(ROOT, base, upgrade="--upgrade" in words, check="--check" in words)
-        set_up(ROOT, base)
+        if words[:1] == ["install"]:
+            _install(base, words[1:])
+        elif words[:1] in (["sbom"], ["audit"], ["lint-image"]):
+            return _supply_chain(base, words)
+        else:
+            set_up(ROOT, base)
     except SetupError as error:
         say(str(error))
         return 1
@@ -30,6 +41,24 @@ def main(words: list[str]) -> int:
         say("interrupted; the same command goes on from here")
         return 130
     return 0
+
+
+def _install(base: Path, words: list[str]) -> None:
+    from bootstrap.console import Programs
+    from bootstrap.packages import install
+    from bootstrap.tools import Tools
+
+    if len(words) != 2:  # noqa: PLR2004 (a folder and a name)
+        raise SetupError(f"install takes a folder and the name of a lock file, got {words}.")
+    install(Tools(ROOT, base, Programs()), Path(words[0]).absolute(), words[1])
+
+
+def _supply_chain(base: Path, words: list[str]) -> int:
+    from bootstrap import supply_chain
+
+    out = Path(words[1] if len(words) > 1 else supply_chain.FOLDER).absolute()
+    chain = supply_chain.SupplyChain(ROOT, base, out)
+    return {"sbom": chain.sbom, "audit": chain.audit, "lint-image": chain.lint}[words[0]]()
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from bootstrap.console import Programs, say, timed
 from bootstrap.steps import only_one
 from bootstrap.tools import NotReached, Tools, network
 
-NAMES = ("bootstrap", "pipeline", "serving", "develop")  # in order: the later ones follow pipeline.lock
+NAMES = ("bootstrap", "pipeline", "serving", "develop", "supply-chain")  # in order: some follow pipeline.lock
 OVERRIDES = "overrides.in"
 OPTIONS = (
     *("--universal", "--python-version", "3.11", "--generate-hashes", "--no-emit-index-url", "--no-header"),

@@ -14,7 +14,7 @@ NEEDED_LIBC = (2, 39)  # two of TFX's wheels are built for manylinux_2_39
 ENVIRONMENT_GB = 6.0  # 4 for the packages with their bytecode, the rest for downloads on their way
 CACHE_GB = 4.0  # uv's cache, where it is on another file system and cannot share files with the environment
 DEBIAN_WITH_RUNTIME = {"bullseye": "trixie", "bookworm": "trixie"}  # Debian release: the one that lends its C runtime
-_CONTAINER = "Use the container image (see kubeflow/README.md)"
+_CONTAINER = "Use the container image (see docs/image.md)"
 
 
 @dataclass(frozen=True, kw_only=True)

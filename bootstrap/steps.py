@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bootstrap import environment
+from bootstrap import environment, packages
 from bootstrap.console import Programs, say, timed
 from bootstrap.machine import CACHE_GB, ENVIRONMENT_GB, check_disk, read_machine, runtime_release
 from bootstrap.runtime import ensure_runtime
 from bootstrap.stamp import LOCK, STEPS, Stamp
-from bootstrap.tools import NotReached, Tools, network
+from bootstrap.tools import NotReached, Tools
 
 _RESYNC_GB = 1.5
 
@@ -110,16 +109,8 @@ def _environment(stamp: Stamp, tools: Tools, release: str | None) -> None:
 def _packages(stamp: Stamp, tools: Tools) -> None:
     with timed(f"packages ({LOCK})"):
         stamp.begin("packages")
-        command: list[str | Path] = [
-            tools.program("uv"),
-            *"pip sync --quiet --require-hashes --compile-bytecode".split(),
-        ]
-        if sys.platform == "linux":
-            command += ["--python-platform", "x86_64-manylinux_2_39"]
-        command += ["--build-constraints", stamp.root / LOCK]  # some come as source; their setuptools is pinned, too
-        command += ["--python", stamp.venv / "bin" / "python", stamp.root / LOCK]
         try:
-            network(tools.programs, command, tools.uv_environment())
+            packages.sync(tools, stamp.venv / "bin" / "python", stamp.root / LOCK)
         except NotReached:
             stamp.forget("packages")  # uv fetches all before it changes anything
             raise
@@ -129,9 +120,5 @@ def _packages(stamp: Stamp, tools: Tools) -> None:
 def _project(stamp: Stamp, tools: Tools) -> None:
     with timed("project (editable)"):
         stamp.begin("project")
-        shutil.rmtree(stamp.root / "build", ignore_errors=True)
-        command: list[str | Path] = [tools.program("uv"), *"pip install --quiet --no-deps --no-build-isolation".split()]
-        command += ["--offline", "--reinstall"]  # an interrupted install may look complete
-        command += ["--python", stamp.venv / "bin" / "python", "--editable", stamp.root]
-        tools.programs.run(command, env=tools.uv_environment())
+        packages.add_project(tools, stamp.venv / "bin" / "python", stamp.root)
         stamp.write("project", tools.base)

@@ -8,6 +8,15 @@ from __future__ import annotations
 from tfx.types.artifact import Artifact
 
 
+class DataWindow(Artifact):
+    """The data that a run reads: `window.json`.
+
+    Custom properties: `fingerprint`, `spans` (their number), `newest_span`.
+    """
+
+    TYPE_NAME = "components.DataWindow"
+
+
 class Quarantine(Artifact):
     """Refused items: `refused.jsonl` (one `Refusal` a line) and `summary.json`."""
 

@@ -1,6 +1,8 @@
 """Looks the newest pushed model up where we push, so that a candidate is held against it.
 
-Our own component, as open-source Kubeflow has no Resolver; it reads the serving folder, not ML Metadata.
+Our own component, as open-source Kubeflow has no Resolver; it reads the serving folder, not ML Metadata. There it also
+sees whether this run would only make the model again that was considered last; on Kubeflow the rest of the run hangs on
+that (docs/decisions/0011-spans-and-skipping.md).
 """
 
 import json
@@ -8,42 +10,73 @@ import logging
 import shutil
 from pathlib import Path
 
-from tfx.dsl.component.experimental.annotations import OutputArtifact, Parameter
+from tfx.dsl.component.experimental.annotations import InputArtifact, OutputArtifact, Parameter
 from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Model
 from tfx.utils import path_utils
 
-from serving import model_json
+from applications.progress import report
+from components.artifacts import DataWindow
+from components.window import read
+from serving import considered, model_json
+from serving import made_from as making
 from serving.manifest import ManifestError
 from serving.versions import ModelFolder
 
 ABSENT_FILE = "absent.json"
+IS_NEW = "is_new"  # property of the artifact that conditions ask for
 
 _logger = logging.getLogger(__name__)
 
 
 @component
-def Baseline(
+def Baseline(  # noqa: PLR0913, PLR0917 - each input, output and parameter is one argument to TFX
+    window: InputArtifact[DataWindow],
     model: OutputArtifact[Model],
     destination: Parameter[str],
     model_name: Parameter[str],
     state: Parameter[str],
     code_version: Parameter[str] = "",
     made_from: Parameter[str] = "",
+    configuration: Parameter[str] = "",
+    made_with: Parameter[str] = "",
+    run_unchanged: Parameter[bool] = False,
 ) -> None:
-    """Copies the newest sound version out of the serving folder.
+    """Copies the newest sound version out of the serving folder, and says whether there is anything new to train on.
 
     Args:
-        model: gets the copy, under `Format-Serving`, and the property `version`; or `absent.json` alone.
+        window: the data of this run.
+        model: gets the copy, under `Format-Serving`, and the properties `version` and `is_new` (0 where nothing
+            changed since the last model that was considered, else 1); or `absent.json` alone.
         destination: the serving folder.
         model_name: the name a server knows the model by.
         state: `serving.versions.state` of the destination; the cache answers while it is unchanged.
         code_version: digest of the code behind this stage, for the cache.
-        made_from: versions made from exactly this are the candidate itself, pushed before, and are passed over.
+        made_from: versions made from exactly this are the candidate itself, pushed before, and are passed over; ""
+            where it is found out here, from `configuration`, `made_with` and the data.
+        configuration: the resolved configuration as JSON.
+        made_with: as `serving.made_from.of_stage` takes it.
+        run_unchanged: whether to go on although nothing changed.
     """
     del state, code_version
-    version = copy_newest(ModelFolder(destination=Path(destination), model=model_name), Path(model.uri), made_from)
+    folder = ModelFolder(destination=Path(destination), model=model_name)
+    mine = making.of_stage(made_from, configuration, made_with, read(Path(window.uri)).fingerprint)
+    last = considered.read(folder)
+    is_same = considered.is_same(last, mine, folder)
+    version = copy_newest(folder, Path(model.uri), mine)
     model.set_string_custom_property("version", str(version or ""))
+    model.set_int_custom_property(IS_NEW, int(run_unchanged or not is_same))
+    if is_same and last is not None and configuration:
+        _say(last, goes_on=bool(run_unchanged))
+
+
+def _say(last: considered.Considered, *, goes_on: bool) -> None:
+    """Says that nothing changed, and what follows from that."""
+    was = f"version {last.pushed_version} was pushed" if last.pushed_version else f"the model was {last.verdict}"
+    text = f"Nothing changed since {last.ended_utc}, when {was}: "
+    text += "run_unchanged is true, so it is trained again." if goes_on else "nothing is trained."
+    _logger.info("%s", text)
+    report("note", text=text)
 
 
 def copy_newest(folder: ModelFolder, artifact: Path, made_from: str = "") -> int | None:

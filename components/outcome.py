@@ -11,7 +11,12 @@ from tfx.dsl.component.experimental.decorators import component
 from components.artifacts import RunOutcome
 
 OUTCOME_FILE = "outcome.json"
-_WORDS = {"SUCCEEDED": "completed", "FAILED": "failed", "CANCELLED": "was cancelled"}
+_WORDS = {
+    "SUCCEEDED": "completed",
+    "FAILED": "failed",
+    "CANCELLED": "was cancelled",
+    "RUNNING": "ended; its last stages were skipped or answered from the cache",
+}
 
 _logger = logging.getLogger(__name__)
 
@@ -61,7 +66,7 @@ def describe(application: str, run_name: str, run_id: str, status: str) -> dict[
         "application": application,
         "run_name": run_name,
         "run_id": run_id,
-        "state": state,
+        "state": "UNKNOWN" if state == "RUNNING" else state,  # the handler runs, so nothing else does
         "error": error,
         "sentence": f"{sentence}: {error}" if error else f"{sentence}.",
     }

@@ -19,9 +19,14 @@ from tfx.utils import path_utils
 
 from applications import discovery
 from applications.progress import report
+from applications.spans import is_pattern
 from applications.spec import Application
-from components.artifacts import Verdict
+from components import window as data_window
+from components.artifacts import DataWindow, Verdict
+from components.window import Window
+from serving import made_from as making
 from serving import manifest, model_json
+from serving.considered import Considered
 from serving.manifest import ManifestError
 from serving.model_json import ModelJson
 from serving.versions import ModelFolder
@@ -37,32 +42,37 @@ def Push(  # noqa: PLR0913, PLR0917 - each input, output and parameter is one ar
     model_blessing: InputArtifact[ModelBlessing],
     infra_blessing: InputArtifact[InfraBlessing],
     verdict: InputArtifact[Verdict],
+    window: InputArtifact[DataWindow],
     pushed_model: OutputArtifact[PushedModel],
     application: Parameter[str],
     destination: Parameter[str],
     configuration: Parameter[str],
-    data_fingerprint: Parameter[str],
     keep_versions: Parameter[int],
     code_version: Parameter[str] = "",
     made_from: Parameter[str] = "",
+    made_with: Parameter[str] = "",
     state: Parameter[str] = "",
 ) -> None:
     """Pushes a blessed model as a new version; the same files are never pushed twice in a row.
+
+    Pushed or not, it is noted in the serving folder that this model was considered.
 
     Args:
         model: the exported model.
         model_blessing: what the evaluation says.
         infra_blessing: what the serving check says.
         verdict: `verdict.json` and `metrics.json`, for `model.json`.
+        window: the data behind the model.
         pushed_model: gets `pushed.json` and `model.json`, or `not_pushed.json`, and TFX's properties
             `pushed` (1 or 0), `pushed_destination` and `pushed_version`.
         application: name of the application.
         destination: the serving folder.
         configuration: the resolved configuration as JSON.
-        data_fingerprint: of the data behind the model.
         keep_versions: how many versions stay, this one included; 0 keeps all.
         code_version: digest of the code behind this stage, for the cache.
-        made_from: digest of everything the model is made from; `components.baseline` passes over its own kind.
+        made_from: digest of everything the model is made from; `components.baseline` passes over its own kind. ""
+            where it is found out here, from `configuration`, `made_with` and the data.
+        made_with: as `serving.made_from.of_stage` takes it.
         state: `serving.versions.state` of the destination; where it changed, the cache does not answer, so that a
             version somebody removed is pushed again.
     """
@@ -75,20 +85,21 @@ def Push(  # noqa: PLR0913, PLR0917 - each input, output and parameter is one ar
         is_fit_to_serve=model_utils.is_infra_validated(infra_blessing),
         sentence=evidence.verdict.get("sentence", ""),
     )
+    data = data_window.read(Path(window.uri))
+    mine = making.of_stage(made_from, configuration, made_with, data.fingerprint)
+    spec = discovery.load(application)
+    folder = ModelFolder(destination=Path(destination), model=spec.model_name)
+    verdict_word = str(evidence.verdict.get("verdict", ""))
     pushed_model.set_int_custom_property("pushed", 0 if reason else 1)
     if reason:
         (artifact / NOT_PUSHED_FILE).write_text(json.dumps({"reason": reason}) + "\n", encoding="utf-8")
         _report(f"Not pushed: {reason}")
+        Considered(made_from=mine, verdict=verdict_word, pushed_version=0).write(folder)
         return
-    spec = discovery.load(application)
-    folder = ModelFolder(destination=Path(destination), model=spec.model_name)
-    about = describe(spec, json.loads(configuration), data_fingerprint, evidence, made_from)
+    about = describe(spec, json.loads(configuration), data, evidence, mine)
     version = push(Path(path_utils.serving_model_path(model.uri)), folder, about, keep_versions)
-    pushed_model.set_string_custom_property("pushed_destination", str(folder.version_path(version)))
-    pushed_model.set_string_custom_property("pushed_version", str(version))
-    where = {"path": str(folder.version_path(version)), "version": version}
-    (artifact / PUSHED_FILE).write_text(json.dumps(where) + "\n", encoding="utf-8")
-    shutil.copyfile(folder.version_path(version) / model_json.FILE_NAME, artifact / model_json.FILE_NAME)
+    Considered(made_from=mine, verdict=verdict_word, pushed_version=version).write(folder)
+    _tell(pushed_model, folder.version_path(version), version)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +131,7 @@ def why_not(*, is_blessed: bool, is_fit_to_serve: bool, sentence: str) -> str:
 def describe(
     application: Application,
     configuration: Mapping[str, Any],
-    data_fingerprint: str,
+    data: Window,
     evidence: Evidence,
     made_from: str,
 ) -> ModelJson:
@@ -135,7 +146,8 @@ def describe(
         metrics=metrics["metrics"],
         verdict=evidence.verdict,
         data={
-            "fingerprint": data_fingerprint,
+            "fingerprint": data.fingerprint,
+            **({"pattern": data.pattern, "spans": list(data.folders)} if is_pattern(data.pattern) else {}),
             **{f"test_{name}": metrics[name] for name in ("items", "groups") if name in metrics},
         },
         files={},
@@ -179,6 +191,16 @@ def push(model: Path, folder: ModelFolder, about: ModelJson, keep_versions: int)
     if removed:
         _report(f"Removed {len(removed)} older versions of {folder.model}: {', '.join(map(str, removed))}.")
     return version
+
+
+def _tell(pushed_model: PushedModel, path: Path, version: int) -> None:
+    """Says in the artifact where the model went."""
+    artifact = Path(pushed_model.uri)
+    pushed_model.set_string_custom_property("pushed_destination", str(path))
+    pushed_model.set_string_custom_property("pushed_version", str(version))
+    told = json.dumps({"path": str(path), "version": version})
+    (artifact / PUSHED_FILE).write_text(told + "\n", encoding="utf-8")
+    shutil.copyfile(path / model_json.FILE_NAME, artifact / model_json.FILE_NAME)
 
 
 def _newest_if_same(folder: ModelFolder, files: Mapping[str, str]) -> int | None:

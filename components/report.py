@@ -11,12 +11,13 @@ from tfx.dsl.components.base import base_component, base_executor, executor_spec
 from tfx.types import artifact_utils, component_spec, standard_artifacts
 
 from applications.errors import ConfigError, near_name
-from components.artifacts import Predictions, Quarantine, RunReport, ServingReport, SplitAudit, Verdict
+from components.artifacts import DataWindow, Predictions, Quarantine, RunReport, ServingReport, SplitAudit, Verdict
 from evaluation.report import collect, page
 
 HTML_FILE, JSON_FILE = "report.html", "report.json"
 
 INPUTS = {
+    "window": DataWindow,
     "examples": standard_artifacts.Examples,
     "quarantine": Quarantine,
     "audit": SplitAudit,

@@ -15,10 +15,12 @@ from tfx.dsl.io import fileio
 from tfx.types.standard_artifacts import Schema
 
 import schemas
-from applications import discovery
+from applications import discovery, spans
 from applications.errors import ConfigError, DataError, near_name
+from applications.settings import SpanSettings
 from applications.spec import Application
 from components.ingest import flow
+from components.ingest.portions import Portions
 from schemas import features
 
 ROOT = pathlib.Path(schemas.__file__).resolve().parent.parent
@@ -137,7 +139,7 @@ def infer(application: Application, data: str, beam_options: tuple[str, ...] = _
 
     Args:
         application: its source reads the data.
-        data: path or URI of the raw files.
+        data: path or URI of the raw files, or a pattern of such, of which all spans are read.
         beam_options: of both Beam pipelines.
 
     Returns:
@@ -148,8 +150,7 @@ def infer(application: Application, data: str, beam_options: tuple[str, ...] = _
     """
     with tempfile.TemporaryDirectory() as folder:
         job = flow.Job(
-            source=discovery.source(application),
-            data_path=data,
+            portions=Portions(discovery.source(application), spans.folders(data, spans.resolve(data, SpanSettings()))),
             group_by=application.group_by,
             ingest=application.ingest,
             split=application.split,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from tfx.dsl.components.base.base_node import BaseNode
+from tfx.dsl.experimental.conditionals.conditional import Cond
 from tfx.orchestration.pipeline import Pipeline
 
 from applications.spec import Application
+from components.baseline import IS_NEW
 from pipeline.config import RunConfig
 from pipeline.stages import BUILDERS, Placement, Wiring
 
@@ -25,10 +29,14 @@ def create_pipeline(application: Application, config: RunConfig, placement: Plac
         A TFX pipeline without metadata connection; the runner adds its own.
     """
     wiring = Wiring(application=application, config=config, placement=placement)
-    for name, builder in BUILDERS.items():
-        if name == "tune" and not config.tune.enabled:
-            continue
-        wiring.nodes[name] = builder(wiring).with_id(name)
+    with contextlib.ExitStack() as behind:
+        for name, builder in BUILDERS.items():
+            if name == "tune" and not config.tune.enabled:
+                continue
+            wiring.nodes[name] = builder(wiring).with_id(name)
+            if name == "baseline" and placement.skips_unchanged:
+                found = wiring.output("baseline", "model").future()[0]
+                behind.enter_context(Cond(found.custom_property(IS_NEW) == 1))
     _let_bad_data_stop(wiring.nodes)
     return Pipeline(
         pipeline_name=application.model_name,

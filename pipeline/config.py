@@ -12,6 +12,7 @@ import msgspec
 
 from applications import settings
 from applications.errors import ConfigError, UnknownName
+from applications.spans import is_pattern
 from applications.spec import Application
 from pipeline import config_values
 from pipeline.config_values import Given
@@ -30,12 +31,14 @@ class RunConfig:
     Attributes:
         version: of this layout; a run's record of another version is refused.
         application: `<system>/<application>`.
-        data: path or URI of the raw data; "" means a synthetic sample is made in the output folder.
+        data: path or URI of the raw data, or a pattern of such (`applications.spans`); "" means a synthetic sample is
+            made in the output folder.
     """
 
     version: int = VERSION
     application: str
     data: str = ""
+    spans: settings.SpanSettings = settings.SpanSettings()
     image: settings.ImageSettings = settings.ImageSettings()
     ingest: settings.IngestSettings = settings.IngestSettings()
     split: settings.SplitSettings = settings.SplitSettings()
@@ -49,6 +52,18 @@ class RunConfig:
     metadata: settings.MetadataSettings = settings.MetadataSettings()
     beam: settings.BeamSettings = settings.BeamSettings()
     local: settings.LocalSettings = settings.LocalSettings()
+
+    def __post_init__(self) -> None:
+        if self.ingest.format == "tfrecord" and is_pattern(self.data):
+            raise ConfigError(
+                f"spans are read from raw files alone, but ingest.format is 'tfrecord' and data is {self.data!r}. "
+                "Name one folder of records with --data, or leave ingest.format at 'raw'."
+            )
+        if self.tune.enabled and self.train.warm_start:
+            raise ConfigError(
+                "train.warm_start needs the network of the last model, but tune.enabled looks for another width, "
+                "got both true; set one of them to false."
+            )
 
 
 def sections() -> dict[str, type[Any]]:

@@ -11,24 +11,13 @@ import hashlib
 import json
 import logging
 import pathlib
-import warnings
 from typing import Any
 
-import kfp
-import kfp_server_api
-import urllib3
-from kfp.client.set_volume_credentials import ServiceAccountTokenVolumeCredentials
-from kfp_server_api.rest import RESTClientObject
-
 from applications.errors import ConfigError
-from pipeline import kubeflow_auth, kubeflow_follow
+from pipeline import kubeflow_connection, kubeflow_follow
 from pipeline.kubeflow_auth import Login
 from pipeline.kubeflow_errors import ServerError, asking
 
-CONNECT_S, ANSWER_S = 10, 120  # seconds; a run's creation compiles the pipeline for Argo
-BACKOFF_S = 0.5  # seconds of the second pause, doubled by each further one; the first has none
-_RETRIES, _RECONNECTS = 4, 2
-_LATER = (429, 502, 503, 504)
 _NOT_FOUND, _NOT_THERE = 404, 501
 
 
@@ -98,10 +87,8 @@ class Server:
         """
         self.host = address.host
         self.namespace = address.namespace
-        logging.getLogger("urllib3.connectionpool").setLevel(
-            logging.ERROR
-        )  # each repetition, else; errors tell it once
-        self._client = _client(address, login)
+        logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # else each repetition; errors tell it once
+        self._client = kubeflow_connection.connect(address.host, address.ca_file, login)
         with asking(self.host, "say whether it is well"):
             health = self._client.healthy()
         if health is None:
@@ -206,6 +193,17 @@ class Server:
                 return ""
             raise
 
+    def text(self, path: str, query: dict[str, str], what: str) -> tuple[str, str]:
+        """Returns content type and text of something that is no part of the API's models.
+
+        Args:
+            path: below the host.
+            query: by name.
+            what: for the text of an error, after "to".
+        """
+        with asking(self.host, what):
+            return self._client.text(path, query)
+
     def root_of(self, run: kubeflow_follow.Run) -> str:
         """Returns the folder in the object store where a run's artifacts lie, "" where only the cluster knows it."""
         root, (pipeline_id, version_id) = run.root, run.pipeline
@@ -225,75 +223,6 @@ class Server:
     def _experiment(self, name: str) -> str:
         with asking(self.host, f"find or make experiment {name!r}", changes=True):
             return str(self._client.create_experiment(name, namespace=self.namespace).experiment_id)
-
-
-class _TimedRest(RESTClientObject):
-    """Waits for no answer for ever."""
-
-    def request(self, method: str, url: str, **rest: Any) -> Any:
-        """Sends one question; `rest` is what kfp_server_api makes of it."""
-        rest["_request_timeout"] = rest.get("_request_timeout") or (CONNECT_S, ANSWER_S)
-        return super().request(method, url, **rest)
-
-
-class _Client(kfp.Client):
-    """`kfp.Client` without what it does unasked."""
-
-    _LOCAL_KFP_CONTEXT = ""  # no cookies and namespaces that kfp's own command line has left behind
-
-    def get_kfp_healthz(self, sleep_duration: int = 0) -> Any:
-        """Keeps the constructor from asking, five times and without a time limit."""
-        del sleep_duration
-        return kfp_server_api.V2beta1GetHealthzResponse(multi_user=False)
-
-    def be_patient(self) -> None:
-        """Sets time limits, and repeats what may be repeated."""
-        api = self._healthz_api.api_client  # all services share it
-        api.configuration.retries = urllib3.Retry(
-            total=_RETRIES,
-            read=1,  # an answer may take two minutes
-            connect=_RECONNECTS,
-            other=_RECONNECTS,  # also a refused connection; none of these has sent anything, so of any method
-            redirect=False,  # a redirect leads to a login page; its text is no answer
-            status_forcelist=_LATER,
-            allowed_methods=["GET"],
-            backoff_factor=BACKOFF_S,
-            raise_on_status=False,
-        )
-        api.rest_client = _TimedRest(api.configuration)
-
-    def healthy(self) -> Any:
-        """Returns the server's health, None where something else answers."""
-        found = self._healthz_api.healthz_service_get_healthz()
-        kind = self._healthz_api.api_client.last_response.urllib3_response.headers.get("content-type", "")
-        return found if "json" in kind else None
-
-    def artifact_uri(self, artifact_id: str) -> str:
-        """Returns an artifact's URI. Servers with an own store of artifacts know it; the models of kfp do not yet."""
-        found = self._healthz_api.api_client.call_api(
-            "/apis/v2beta1/artifacts/{artifact_id}",
-            "GET",
-            path_params={"artifact_id": artifact_id},
-            response_type="object",
-            auth_settings=["Bearer"],
-            _return_http_data_only=True,
-        )
-        return str(found.get("uri", "")) if isinstance(found, dict) else ""
-
-
-def _client(address: Address, login: Login) -> _Client:
-    ca_file = str(address.ca_file) if address.ca_file else None
-    cookie = kubeflow_auth.dex_cookie(address.host, login, address.ca_file) if login.user else None
-    volume = ServiceAccountTokenVolumeCredentials(str(login.token_file)) if login.token_file else None
-    if login.token_file:
-        kubeflow_auth.secret(login.token_file, "the token's file")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # kfp tells everybody that it is version 2
-        client = _Client(
-            address.host, existing_token=login.token or None, credentials=volume, cookies=cookie, ssl_ca_cert=ca_file
-        )
-    client.be_patient()
-    return client
 
 
 def _named(name: str) -> str:

@@ -115,6 +115,8 @@ def _parameter(value: Any, kind: str) -> Any:
 def read_artifacts(task: Task, side: str) -> dict[str, list[Artifact]]:
     """Returns the artifacts of a task as TFX's, at their local paths.
 
+    Inputs that only a condition on the task asks for, which TFX names `_<task>.<output>`, are left out.
+
     Args:
         task: whose.
         side: "inputs" or "outputs".
@@ -124,6 +126,7 @@ def read_artifacts(task: Task, side: str) -> dict[str, list[Artifact]]:
     return {
         key: [_artifact(each, specs.get(key, {}), task.staging_root) for each in found.get("artifacts", [])]
         for key, found in lists.items()
+        if not key.startswith("_")
     }
 
 

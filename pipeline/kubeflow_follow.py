@@ -9,8 +9,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from pipeline.kubeflow_errors import Unanswered
+from pipeline.kubeflow_nodes import Nodes
 
 FINAL_STATES = ("succeeded", "skipped", "failed", "canceled")
+OMITTED = "omitted"  # Argo's word for a task behind a skipped or failed one; the server has none for it
 PATIENCE_S = 600.0  # so long a server may be away while its run goes on: it restarts, a tunnel is opened again
 _POLL_S = (2.0, 15.0)  # seconds between two looks: at the beginning, and when the run is long
 
@@ -22,10 +24,11 @@ class Task:
     Attributes:
         key: the same at every look.
         name: as in the pipeline.
-        state: KFP's, in small letters; "" before it has one.
+        state: KFP's, in small letters, or `OMITTED`; "" before it has one.
         seconds: how long it ran; None while that is not known.
         error: its last error, "" for none.
         artifacts: ids by the name of the output.
+        pod: its name, "" where the server does not tell; those read so far do not.
     """
 
     key: str
@@ -34,6 +37,7 @@ class Task:
     seconds: float | None
     error: str
     artifacts: dict[str, list[str]]
+    pod: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,6 +54,7 @@ class Run:
         tasks: in the order in which they began.
         pipeline: id of its pipeline and of that's version; ("", "") where it came without one.
         root: where its artifacts lie, if whoever started it has said so.
+        nodes: of Argo, behind the tasks.
     """
 
     run_id: str
@@ -61,6 +66,7 @@ class Run:
     tasks: tuple[Task, ...]
     pipeline: tuple[str, str]
     root: str
+    nodes: Nodes
 
     @property
     def is_over(self) -> bool:
@@ -71,18 +77,22 @@ class Run:
 def run_of(found: Any) -> Run:
     """Makes a run of KFP's `V2beta1Run`, most of whose fields may be missing."""
     details = (found.run_details.task_details if found.run_details else None) or []
+    ids = [child.pod_name for task in details for child in task.child_tasks or [] if child.pod_name]
+    nodes = Nodes([task.display_name or "" for task in details], ids)
     ordered = sorted(details, key=lambda task: (task.start_time is None, str(task.start_time), str(task.display_name)))
     version = found.pipeline_version_reference
+    state = _state(found.state)
     return Run(
         run_id=found.run_id or "",
         name=found.display_name or "",
-        state=_state(found.state),
+        state=state,
         created=found.created_at,
         seconds=_seconds(found.created_at, found.finished_at),
         error=_error(found.error),
-        tasks=tuple(_task(task) for task in ordered if not _is_inner(task)),
+        tasks=tuple(_task(task, state) for task in ordered if not _is_inner(task, nodes.workflow)),
         pipeline=(version.pipeline_id or "", version.pipeline_version_id or "") if version else ("", ""),
         root=(found.runtime_config.pipeline_root if found.runtime_config else None) or "",
+        nodes=nodes,
     )
 
 
@@ -128,27 +138,29 @@ def _changes(run: Run, known: dict[str, str]) -> Iterator[str]:
             yield f"{task.name:<{width}}  {task.state}{time_taken}{why}"
 
 
-def _task(found: Any) -> Task:
+def _task(found: Any, run_state: str) -> Task:
+    state = _state(found.state)
     return Task(
         key=found.pod_name or found.task_id or found.display_name or "",
         name=found.display_name or found.task_id or "",
-        state=_state(found.state),
+        state=state or (OMITTED if run_state in FINAL_STATES else ""),
         seconds=_seconds(found.start_time, found.end_time),
         error=_error(found.error),
         artifacts={name: list(each.artifact_ids or []) for name, each in (found.outputs or {}).items() if each},
+        pod=found.pod_name or "",
     )
 
 
-def _is_inner(task: Any) -> bool:
-    """Returns whether a node of Argo's is KFP's own: drivers, pods inside of a task, and the DAG around all.
+def _is_inner(task: Any, workflow: str) -> bool:
+    """Returns whether a node of Argo's is KFP's own: drivers, pods inside of a task, hooks, and the DAGs around all.
 
     A driver that failed is shown, as its task then never began.
     """
     name = task.display_name or ""
     if name.endswith("-driver"):
         return _state(task.state) != "failed"
-    is_entry = bool(task.pod_name) and task.pod_name == name  # Argo calls the first node by the workflow's name
-    return is_entry or name == "root" or name.partition("(")[0] == "executor"
+    is_entry = name == (workflow or task.pod_name)  # Argo calls the first node by the workflow's name
+    return is_entry or name == "root" or name.partition("(")[0] == "executor" or name.endswith(".onExit")
 
 
 def _state(found: Any) -> str:

@@ -15,12 +15,14 @@ from pipeline import kubeflow_lint_wiring as wiring
 from pipeline.kubeflow_faults import Fault
 from pipeline.kubeflow_spec import KubeflowSpec
 
+_FIRST: tuple[Callable[[KubeflowSpec], Iterator[Fault]], ...] = (parts.whole_file, parts.schema_version)
 RULES: tuple[Callable[[KubeflowSpec], Iterator[Fault]], ...] = (
     parts.pipeline_name,
     parts.task_names,
     parts.references,
     parts.executors,
     parts.lifecycles,
+    parts.retries,
     parts.storage,
     wiring.producers,
     wiring.parameter_values,
@@ -41,11 +43,12 @@ def lint(spec: KubeflowSpec, known: Collection[str] = ()) -> list[Fault]:
         known: names of the pipeline's parameters that whoever starts the run will give.
 
     Returns:
-        The faults; where the file is of another version, that alone.
+        The faults; where the file is no whole pipeline, or of another version, that alone.
     """
-    faults = _named(parts.schema_version.__name__, parts.schema_version(spec))
-    if faults:
-        return faults
+    for first in _FIRST:
+        if found := _named(first.__name__, first(spec)):
+            return found
+    faults: list[Fault] = []
     for rule in RULES:
         faults += _named(rule.__name__, rule(spec))
     return faults + _named(wiring.root_parameters.__name__, wiring.root_parameters(spec, known))

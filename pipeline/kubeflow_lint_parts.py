@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from applications.errors import near_name
 from pipeline import kubeflow_lint_types
@@ -13,7 +13,31 @@ from pipeline.kubeflow_spec import ROOT, KubeflowSpec, declared
 SCHEMA_VERSION = "2.1.0"
 _PIPELINE_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,127}")
 _TASK_NAME = re.compile(r"[a-zA-Z0-9][-a-zA-Z0-9]*")  # what Argo takes
+_PARTS = ("components", "deploymentSpec", "pipelineInfo", "root")  # keys of every pipeline
+_FEW = 5  # keys that a sentence names
 _PLAIN_TFX = "tfx.orchestration.kubeflow.v2.container"  # TFX's own entry point
+
+
+def whole_file(spec: KubeflowSpec) -> Iterator[Fault]:
+    """A pipeline has all its parts; a file that was cut off is often still sound YAML."""
+    found = [key for key in _PARTS if key in spec.pipeline]
+    missing = [key for key in _PARTS if key not in spec.pipeline]
+    if "pipelineSpec" in spec.pipeline or not missing:
+        return
+    if not found:
+        kind = spec.pipeline.get("kind")
+        what = f"a Kubernetes object of kind {kind}" if kind else f"has the keys {_some(spec.pipeline)}"
+        yield fault(
+            "the file",
+            f"it is not a compiled pipeline, which has {', '.join(_PARTS)}: it {'is ' if kind else ''}{what}.",
+            "Give the file that `earthloop compile`, or kfp's compiler, has written.",
+        )
+        return
+    yield fault(
+        "the file",
+        f"it has {', '.join(found)} and no {', '.join(missing)}: it looks cut off.",
+        "Copy it again, or compile the pipeline again.",
+    )
 
 
 def schema_version(spec: KubeflowSpec) -> Iterator[Fault]:
@@ -107,6 +131,26 @@ def lifecycles(spec: KubeflowSpec) -> Iterator[Fault]:
             )
 
 
+def retries(spec: KubeflowSpec) -> Iterator[Fault]:
+    """Argo gets the policy as text: what is missing becomes 0, and a factor must be a whole number."""
+    for dag in spec.dags():
+        for name, task in dag.tasks.items():
+            policy = task.get("retryPolicy") or {}
+            if policy.get("maxRetryCount") and policy.get("backoffMaxDuration") in (None, "0s"):
+                yield fault(
+                    task_place(dag, name),
+                    "its retryPolicy has no backoffMaxDuration; the server makes 0 seconds of that, and nothing is "
+                    "tried again.",
+                    "Give the time after the first attempt's beginning in which others may begin, such as 86400s.",
+                )
+            if float(policy.get("backoffFactor") or 0) % 1:
+                yield fault(
+                    task_place(dag, name),
+                    f"its backoffFactor must be a whole number, got {policy['backoffFactor']}; Argo reads no other.",
+                    "Round it.",
+                )
+
+
 def storage(spec: KubeflowSpec) -> Iterator[Fault]:
     """TFX's own entry point knows Google's storage alone; a cluster's own root is minio://."""
     root = str(spec.pipeline.get("defaultPipelineRoot", ""))
@@ -152,3 +196,8 @@ def artifact_types(spec: KubeflowSpec) -> Iterator[Fault]:
 
 def _dashed(name: str) -> str:
     return re.sub(r"[^a-zA-Z0-9]+", "-", name).strip("-") or "task"
+
+
+def _some(found: Collection[str]) -> str:
+    names = [str(name) for name in found]
+    return ", ".join(names[:_FEW]) + (" and others" if len(names) > _FEW else "")

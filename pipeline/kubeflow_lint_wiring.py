@@ -93,12 +93,15 @@ def root_parameters(spec: KubeflowSpec, known: Collection[str] = ()) -> Iterator
 
 
 def importers(spec: KubeflowSpec) -> Iterator[Fault]:
-    """An imported artifact is a URI with a scheme."""
+    """An imported artifact is a URI with a scheme, and is imported whatever happens."""
     for dag in spec.dags():
         for name, task in dag.tasks.items():
             importer = spec.executors.get(str(spec.component_of(task).get("executorLabel")), {}).get("importer")
             if not importer:
                 continue
+            if (task.get("triggerPolicy") or {}).get("condition"):
+                what = "it imports an artifact on a condition, which the server does not compile."
+                yield fault(task_place(dag, name), what, "Import it always, and hang what uses it on the condition.")
             uri = _imported_uri(spec, dag, task, importer)
             if uri is not None and not re.match(r"[a-z][a-z0-9+.-]*://", str(uri)):
                 yield fault(

@@ -42,7 +42,7 @@ PARAMETERS = (
         kind="STRING",
         path=("data",),
         properties=("data_path", "input_base"),
-        description="Raw data as the pods see it: folder or URI.",
+        description="Raw data as the pods see it: folder, URI, or a pattern of spans.",
     ),
     PipelineParameter(
         name="run_name", kind="STRING", properties=("run_name",), description="What people call the run."
@@ -71,6 +71,12 @@ PARAMETERS = (
         path=("push", "destination"),
         properties=("destination",),
         description="The serving folder, on storage that all pods mount.",
+    ),
+    PipelineParameter(
+        name="run_unchanged",
+        kind="BOOLEAN",
+        properties=("run_unchanged",),
+        description="Whether to train although nothing changed since the last run.",
     ),
 )
 

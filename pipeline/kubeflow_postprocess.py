@@ -14,8 +14,9 @@ from pipeline.kubeflow_parameters import PARAMETERS, SEPARATOR, PipelineParamete
 from pipeline.kubeflow_spec import Json
 
 STAGES_DAG = "tfx-dag"  # the task that holds all stages where there is an exit handler
-NEVER_CACHED = ("ingest", "baseline", "push", OUTCOME)  # what they read or write lies outside the run
+NEVER_CACHED = ("spans", "baseline", "ingest", "push", OUTCOME)  # what they read or write lies outside the run
 _INPUTS_SPEC = "--json_serialized_inputs_spec_args"
+_TRIED_FOR_S = 7 * 86_400  # Argo counts from the first attempt's beginning; without it Kubeflow tries nothing again
 _GIB_PER = {"E": 1e9, "P": 1e6, "T": 1e3, "G": 1.0, "M": 1e-3, "": 1e-9}  # in units of 10⁹ bytes
 
 
@@ -66,6 +67,7 @@ def deploy(spec: Json, deployment: Deployment) -> None:
                 "maxRetryCount": stage.retries,
                 "backoffDuration": f"{stage.retry_after_s}s",
                 "backoffFactor": 2.0,
+                "backoffMaxDuration": f"{_TRIED_FOR_S}s",
             }
     if deployment.pipeline_root:
         spec["defaultPipelineRoot"] = deployment.pipeline_root

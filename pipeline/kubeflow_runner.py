@@ -17,11 +17,11 @@ from tfx.orchestration.kubeflow.decorators import FinalStatusStr
 from tfx.orchestration.kubeflow.v2.kubeflow_v2_dag_runner import KubeflowV2DagRunner, KubeflowV2DagRunnerConfig
 from tfx.orchestration.pipeline import Pipeline
 
+from applications.data_fingerprint import is_remote
 from applications.spec import Application
 from components.outcome import ReportOutcome
 from pipeline import build, kubeflow_lint, kubeflow_postprocess
 from pipeline.config import RunConfig
-from pipeline.data_fingerprint import is_remote
 from pipeline.kubeflow_deployment import OUTCOME, Deployment
 from pipeline.kubeflow_spec import KubeflowSpec
 from pipeline.stages import Placement
@@ -73,6 +73,7 @@ def compile_application(
         baseline_state="",
         pushed_state="",
         made_from="",
+        skips_unchanged=True,
     )
     spec = _compile(build.create_pipeline(application, config, placement), application, deployment)
     defaults = {
@@ -82,6 +83,7 @@ def compile_application(
         "at_least": config.blessing.at_least,
         "worst_class_at_least": config.blessing.worst_class_at_least,
         "push_destination": destination,
+        "run_unchanged": False,
     }
     kubeflow_postprocess.add_parameters(spec, defaults)
     kubeflow_postprocess.set_caching(spec)
@@ -89,9 +91,10 @@ def compile_application(
     found = KubeflowSpec(pipeline=spec, platform=kubeflow_postprocess.platform(spec, deployment))
     _check_messages(found)
     kubeflow_lint.require_clean(found, application.name)
-    places = (("data", config.data, "ingest"), ("push_destination", destination, "push"))
-    notes = (_reach(name, path, stage, deployment) for name, path, stage in places)
-    return Compiled(spec=found, notes=tuple(note for note in notes if note))
+    places = [("data", config.data, stage) for stage in ("spans", "ingest")]
+    places.append(("push_destination", destination, "push"))
+    notes = {name: note for name, path, stage in places if (note := _reach(name, path, stage, deployment))}
+    return Compiled(spec=found, notes=tuple(notes.values()))
 
 
 def _compile(pipeline: Pipeline, application: Application, deployment: Deployment) -> dict[str, Any]:

@@ -109,15 +109,22 @@ def read(path: pathlib.Path) -> KubeflowSpec:
     Raises:
         ConfigError: it cannot be read, is no YAML, or does not hold one or two mappings.
     """
+    text = ""
     try:
-        documents = [found for found in yaml.load_all(path.read_text(encoding="utf-8"), Loader=_Loader) if found]
+        text = path.read_text(encoding="utf-8")
+        documents = [found for found in yaml.load_all(text, Loader=_Loader) if found]
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ConfigError(f"a pipeline spec must be a readable YAML file, got {str(path)!r}: {reason}.") from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path.name}{line} is not valid YAML: {getattr(error, 'problem', error)}.") from error
+        last = text.rstrip().count("\n")
+        is_end = mark is not None and mark.line >= last
+        line = f" line {min(mark.line, last) + 1}" if mark else ""
+        hint = " The file ends there: it looks cut off. Copy it again, or compile the pipeline again." if is_end else ""
+        raise ConfigError(f"{path.name}{line} is not valid YAML: {getattr(error, 'problem', error)}.{hint}") from error
+    if not documents:
+        raise ConfigError(f"{path.name} is empty, or holds nothing but comments. Compile the pipeline again.")
     if not 1 <= len(documents) <= 2 or not all(isinstance(found, dict) for found in documents):  # noqa: PLR2004
         raise ConfigError(
             f"{path.name} must hold a pipeline spec and perhaps a platform document, each a mapping, got "

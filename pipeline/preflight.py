@@ -10,12 +10,12 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
-from applications import discovery
+from applications import discovery, spans
+from applications.data_fingerprint import is_remote
 from applications.errors import DataError, DataPathError, UnknownName, UsageError
 from applications.spec import Application
 from pipeline import run_record
 from pipeline.config import RunConfig, to_dict
-from pipeline.data_fingerprint import is_remote
 from pipeline.output_folder import OutputFolder
 from pipeline.partial_run import reused, upstream_of
 from pipeline.stage_names import SECTIONS_OF_STAGE, STAGES
@@ -57,11 +57,31 @@ def check_weights(config: RunConfig) -> None:
         )
 
 
+def check_destination(config: RunConfig) -> None:
+    """Refuses a serving folder that nothing can be pushed to.
+
+    Raises:
+        UsageError: `push.destination` is a URI, or a path that cannot be made or written to.
+    """
+    given = config.push.destination
+    if is_remote(given):
+        raise UsageError(
+            f"push.destination must be a folder on this machine or on a mounted volume, got {given!r}: a version "
+            "appears by a rename, which object stores do not have. Push to a folder and copy the version from there."
+        )
+    path = pathlib.Path(given).absolute()
+    while given and not path.exists():
+        path = path.parent
+    if given and not (path.is_dir() and os.access(path, os.W_OK | os.X_OK)):
+        what = "may not be written to" if path.is_dir() else "is a file"
+        raise UsageError(f"push.destination must be a folder that can be written to, got {given!r}, but {path} {what}.")
+
+
 def check_for_cluster(config: RunConfig) -> None:
     """Refuses what cannot be compiled for a cluster.
 
     Raises:
-        UsageError: no data are named, or they are ready records.
+        UsageError: no data are named, they are ready records, or the path is a pattern that means nothing.
     """
     if not config.data:
         raise UsageError(
@@ -73,6 +93,8 @@ def check_for_cluster(config: RunConfig) -> None:
             "ingest.format must be 'raw' for Kubeflow Pipelines, got 'tfrecord': how ready records are split is read "
             "off the folder, and only the pods see that. Give the raw files with --data."
         )
+    if spans.is_pattern(config.data):
+        spans.check(config.data)
 
 
 def check_data(application: Application, config: RunConfig) -> int | None:
@@ -82,14 +104,16 @@ def check_data(application: Application, config: RunConfig) -> int | None:
         the number of items, or None where that is not known before they are read (TFRecords).
 
     Raises:
-        DataPathError: the path is missing or of the wrong kind.
+        DataPathError: the path is missing or of the wrong kind, or no folder matches a pattern.
         DataError: the layout is not what the application expects.
+        UsageError: the path is a pattern that means nothing.
     """
     if config.ingest.format == "tfrecord":
         if not is_remote(config.data):
             _check_records(pathlib.Path(config.data))
         return None
-    return discovery.source(application).inspect(config.data).items
+    found = spans.folders(config.data, spans.resolve(config.data, config.spans))
+    return discovery.source(application).inspect(*found.values()).items
 
 
 def base_run(folder: OutputFolder, config: RunConfig, data_digest: str, from_stage: str, to_stage: str = "") -> str:

@@ -146,7 +146,8 @@ class PlainView:
         if event["event"] == "progress" and self._is_due(event):
             return f"{event['stage']:<14} {progress_text(event)}"
         if event["event"] == "stage":
-            why = f": {event['error'].splitlines()[0]}" if event.get("error") else ""  # the last lines say all of it
+            reason = event.get("error") or event.get("why")
+            why = f": {reason.splitlines()[0]}" if reason else ""  # the last lines say all of it
             return f"{event['stage']:<14} {event['state']}{self._measures(event)}{why}"
         return ""
 

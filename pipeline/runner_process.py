@@ -56,7 +56,7 @@ class RunnerProcess:
         Returns:
             what the runner's `end` event said, or what can be told when it died without one.
         """
-        with self.log.open("a", encoding="utf-8") as log, _signals_as_interrupt():
+        with self.log.open("a", encoding="utf-8") as log, signals_as_interrupt():
             process = subprocess.Popen(
                 [*self.command, str(request)],
                 stdin=subprocess.DEVNULL,
@@ -135,7 +135,7 @@ def _kill(process: subprocess.Popen[str]) -> None:
 
 
 @contextlib.contextmanager
-def _signals_as_interrupt() -> Iterator[None]:
+def signals_as_interrupt() -> Iterator[None]:
     """Makes SIGTERM and SIGHUP do what Ctrl-C does, and Ctrl-C too where whoever started us had it ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 STAGES = (
+    "spans",
+    "baseline",
     "ingest",
     "split-audit",
     "schema",
@@ -11,7 +13,6 @@ STAGES = (
     "transform",
     "tune",
     "train",
-    "baseline",
     "evaluate",
     "predict",
     "bless",
@@ -22,6 +23,7 @@ STAGES = (
 
 # Sections of the configuration that a stage reads; a test holds it against the stages themselves.
 SECTIONS_OF_STAGE = {
+    "spans": ("spans",),
     "ingest": ("ingest", "split"),
     "split-audit": ("ingest", "evaluate"),
     "validate": ("validate",),

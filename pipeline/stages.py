@@ -28,12 +28,13 @@ from components.push import Push
 from components.report import INPUTS, Report
 from components.schema import schema_importer
 from components.serving_check.component import ServingCheck
+from components.spans import ResolveSpans
 from components.split_audit import AuditSplits
 from components.statistics import Statistics
 from components.validation import Validate
 from evaluation.report.collect import ARTIFACTS
 from pipeline.config import RunConfig, to_dict
-from pipeline.source_hash import digest_of, files_below, weights_digest
+from pipeline.source_hash import digest_of, files_below, tree_digest, weights_digest
 from schemas import features
 
 
@@ -44,11 +45,13 @@ class Placement:
     Attributes:
         artifacts: root of the artifacts; path or URI.
         destination: serving folder to push to; path or URI.
-        data_fingerprint: changes when the data does.
+        data_fingerprint: changes when the data does; "" where only the stages see the data.
         baseline_state: changes when the versions pushed by others than this very run do.
         pushed_state: changes when any pushed version does.
         made_from: digest of all that this run's model is made from; a version pushed from exactly that is the
-            candidate itself, not a baseline.
+            candidate itself, not a baseline. "" where the stages find it out.
+        skips_unchanged: whether the stage `baseline` decides if there is anything new to train on, and all stages
+            behind it hang on that. Where it does not, whoever starts the run has looked.
     """
 
     artifacts: str
@@ -57,6 +60,7 @@ class Placement:
     baseline_state: str
     pushed_state: str
     made_from: str
+    skips_unchanged: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,6 +81,17 @@ class Wiring:
         values = to_dict(self.config)
         return json.dumps({section: values[section] for section in sections}, sort_keys=True, ensure_ascii=False)
 
+    def whole_configuration(self) -> str:
+        """Returns all of the configuration as JSON."""
+        return json.dumps(to_dict(self.config), sort_keys=True, ensure_ascii=False)
+
+    def made_with(self) -> str:
+        """Returns what a stage needs beside configuration and data to find `made_from` out; "" where it need not."""
+        if self.placement.made_from:
+            return ""
+        weights = weights_digest(self.config.train.weights)
+        return json.dumps({"code_version": tree_digest(), "weights_digest": weights}, sort_keys=True)
+
     def source_module(self) -> str:
         """Returns the module of the application's source."""
         return self.application.source.rpartition(".")[0]
@@ -88,14 +103,23 @@ class Wiring:
         return hashlib.sha256(f"{digest_of(*modules, files=files)} {facts}".encode()).hexdigest()[:16]
 
 
+def spans(wiring: Wiring) -> BaseNode:
+    """Which data there are: the spans that are read, and their fingerprint."""
+    return ResolveSpans(
+        data_path=wiring.config.data,
+        settings=wiring.settings("spans"),
+        data_fingerprint=wiring.placement.data_fingerprint,
+        code_version=wiring.code("components.spans"),
+    )
+
+
 def ingest(wiring: Wiring) -> BaseNode:
     """Raw files (or ready records) to examples, split by group."""
     if wiring.config.ingest.format == "tfrecord":
         return import_example_gen(wiring.config.data, wiring.config.split)
     return Ingest(
+        window=wiring.output("spans", "window"),
         application=wiring.application.name,
-        data_path=wiring.config.data,
-        data_fingerprint=wiring.placement.data_fingerprint,
         settings=wiring.settings("ingest", "split"),
         code_version=wiring.code("components.ingest.executor", wiring.source_module()),
     )
@@ -158,17 +182,25 @@ def train(wiring: Wiring) -> BaseNode:
     inputs = _training_inputs(wiring, "image", "train")
     if "tune" in wiring.nodes:
         inputs["hyperparameters"] = wiring.output("tune", "best_hyperparameters")
+    if wiring.config.train.warm_start:
+        inputs["base_model"] = wiring.output("baseline", "model")
     return Trainer(run_fn=f"{_trainer(wiring)}.run_fn", **inputs)
 
 
 def baseline(wiring: Wiring) -> BaseNode:
     """The newest pushed model, looked up where we push."""
+    asked: dict[str, Any] = {}
+    if wiring.placement.skips_unchanged:
+        asked = {"configuration": wiring.whole_configuration(), "run_unchanged": False}
     return Baseline(
+        window=wiring.output("spans", "window"),
         destination=wiring.placement.destination,
         model_name=wiring.application.model_name,
         state=wiring.placement.baseline_state,
         code_version=wiring.code("components.baseline"),
         made_from=wiring.placement.made_from,
+        made_with=wiring.made_with(),
+        **asked,
     )
 
 
@@ -226,13 +258,14 @@ def push(wiring: Wiring) -> BaseNode:
         model_blessing=wiring.output("bless", "blessing"),
         infra_blessing=wiring.output("serving-check", "blessing"),
         verdict=wiring.output("bless", "verdict"),
+        window=wiring.output("spans", "window"),
         application=wiring.application.name,
         destination=wiring.placement.destination,
-        configuration=json.dumps(to_dict(wiring.config), sort_keys=True, ensure_ascii=False),
-        data_fingerprint=wiring.placement.data_fingerprint,
+        configuration=wiring.whole_configuration(),
         keep_versions=wiring.config.push.keep_versions,
         code_version=wiring.code("components.push"),
         made_from=wiring.placement.made_from,
+        made_with=wiring.made_with(),
         state=wiring.placement.pushed_state,
     )
 
@@ -247,13 +280,15 @@ def report(wiring: Wiring) -> BaseNode:
     card = f"applications/{wiring.application.name}/README.md"
     return Report(
         application=wiring.application.name,
-        configuration=json.dumps(to_dict(wiring.config), sort_keys=True, ensure_ascii=False),
+        configuration=wiring.whole_configuration(),
         code_version=wiring.code("components.report", files=[*files_below("evaluation/report/templates"), card]),
         **made,
     )
 
 
 BUILDERS: dict[str, Callable[[Wiring], BaseNode]] = {
+    "spans": spans,
+    "baseline": baseline,  # what comes behind it may hang on what it finds
     "ingest": ingest,
     "split-audit": split_audit,
     "schema": schema,
@@ -262,7 +297,6 @@ BUILDERS: dict[str, Callable[[Wiring], BaseNode]] = {
     "transform": transform,
     "tune": tune,
     "train": train,
-    "baseline": baseline,
     "evaluate": evaluate,
     "predict": predict,
     "bless": bless,

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from typing import Any
 
 from pipeline import config as configuration
 from pipeline.output_folder import OutputFolder
 from pipeline.run_record import RunRecord, records
 from pipeline.source_hash import tree_digest, weights_digest
+from serving import made_from
 
 _PAGE_STAGE = "report"
-_WITHOUT_EFFECT = ("local",)  # how the machine is used changes no result
 
 
 def fingerprint(config: configuration.RunConfig, data_digest: str) -> str:
@@ -21,10 +19,9 @@ def fingerprint(config: configuration.RunConfig, data_digest: str) -> str:
     Returns:
         16 hexadecimal digits.
     """
-    settings = {key: value for key, value in configuration.to_dict(config).items() if key not in _WITHOUT_EFFECT}
-    weights = weights_digest(config.train.weights)
-    parts = {"config": settings, "data": data_digest, "code": tree_digest(), "weights": weights}
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return made_from.digest(
+        configuration.to_dict(config), data_digest, tree_digest(), weights_digest(config.train.weights)
+    )
 
 
 def same_run(

@@ -18,7 +18,7 @@ from applications import discovery
 from applications.settings import TrainSettings, TuneSettings
 from schemas import features
 from serving import learnt_from, signatures
-from trainer import calibration, fitting, strategies
+from trainer import calibration, fitting, strategies, warm_start
 from trainer.input import Items, load_items
 from trainer.models.folding import folded
 from transform.graph import TransformGraph
@@ -36,11 +36,13 @@ _logger = logging.getLogger(__name__)
 def run_fn(fn_args: FnArgs) -> None:
     """Trains a classifier and exports it.
 
-    Writes the SavedModel to `fn_args.serving_model_dir`, and to `fn_args.model_run_dir` the files `history.json`,
-    `trainer_predictions.json`, `network.weights.h5` (for `train.weights`) and TensorBoard's `logs/`.
+    Writes the SavedModel, with the weights that a later training can start from, to `fn_args.serving_model_dir`, and
+    to `fn_args.model_run_dir` the files `history.json`, `trainer_predictions.json`, `network.weights.h5` (for
+    `train.weights`) and TensorBoard's `logs/`.
 
     Args:
-        fn_args: `custom_config` holds "application" (its name) and "train" (the values of `TrainSettings`).
+        fn_args: `custom_config` holds "application" (its name) and "train" (the values of `TrainSettings`);
+            `base_model` is the newest pushed model's SavedModel, for `train.warm_start`.
 
     Raises:
         StageError: too few items, or a loss that is not finite.
@@ -53,8 +55,12 @@ def run_fn(fn_args: FnArgs) -> None:
     transform_output = tft.TFTransformOutput(fn_args.transform_graph_path)
     train, validation = _load_splits(fn_args, transform_output, classes)
     steps = settings.epochs * fitting.steps_per_epoch(len(train), settings)
+    network = _network(train, classes, settings)
+    start = warm_start.find(fn_args.base_model, network, fn_args.train_files) if settings.warm_start else None
     with strategy.scope():
         model = fitting.compiled(tuple(train.pixels.shape[1:]), len(classes), steps, settings)
+        if start:
+            start.restore(model)
     history = fitting.fit(model, train, validation, settings, f"{fn_args.model_run_dir}/logs")
     _logger.info("best epoch %d of %d, %.0f s", history.best_epoch, settings.epochs, history.train_seconds)
     if strategies.is_chief():
@@ -64,7 +70,9 @@ def run_fn(fn_args: FnArgs) -> None:
         _write_run(fn_args.model_run_dir, history, validation, probabilities)
         transform = TransformGraph(transform_output, [features.IMAGE], [features.PIXELS, features.REASON])
         signatures.export(folded(model), transform, classes, fn_args.serving_model_dir)
-        _write_learnt_from(fn_args, settings.weights, (*train.sha256, *validation.sha256))
+        warm_start.keep(f"{fn_args.model_run_dir}/{WEIGHTS_FILE}", network, fn_args.serving_model_dir, start)
+        before = start.learnt_from if start else learnt_from.of_weights(settings.weights)
+        _write_learnt_from(fn_args, before, (*train.sha256, *validation.sha256))
 
 
 def tuner_fn(fn_args: FnArgs) -> TunerFnResult:
@@ -116,6 +124,13 @@ def _load_splits(fn_args: FnArgs, transform_output: Any, classes: tuple[str, ...
     return train, validation
 
 
+def _network(train: Items, classes: tuple[str, ...], settings: TrainSettings) -> warm_start.Network:
+    height_px, width_px = (int(side) for side in train.pixels.shape[1:3])
+    return warm_start.Network(
+        model=settings.model, width=settings.width, height_px=height_px, width_px=width_px, classes=classes
+    )
+
+
 def _calibrate(model: keras.Model, validation: Items) -> tuple[np.ndarray, float]:
     """Scales the network's logits to suit the validation split; returns its probabilities there and the temperature."""
     answers = fitting.logits(model, validation.pixels)
@@ -136,15 +151,14 @@ def _write_run(folder: str, history: fitting.History, validation: Items, probabi
 
 def _write_weights(model: keras.Model, folder: str) -> None:
     tf.io.gfile.makedirs(folder)
-    model.save_weights(f"{folder}/{WEIGHTS_FILE}")
+    fitting.without_optimizer(model).save_weights(f"{folder}/{WEIGHTS_FILE}")
 
 
-def _write_learnt_from(fn_args: FnArgs, start: str, sha256: Collection[str]) -> None:
+def _write_learnt_from(fn_args: FnArgs, before: Collection[str] | None, sha256: Collection[str]) -> None:
     """Writes into the SavedModel and beside the weights what they have learnt from.
 
     Where that is not known of the weights at the start, there is no list: one that looked complete would be a lie.
     """
-    before = learnt_from.of_weights(start)
     if before is not None:
         learnt_from.write(fn_args.serving_model_dir, {*before, *sha256})
         learnt_from.write_beside(f"{fn_args.model_run_dir}/{WEIGHTS_FILE}", {*before, *sha256})

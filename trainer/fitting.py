@@ -188,5 +188,19 @@ def _load_weights(model: keras.Model, path: str) -> None:
     except (ValueError, OSError) as error:
         raise ConfigError(
             f"train.weights must fit the network {model.name!r} of {model.count_params()} parameters, "
-            f"but {path!r} does not: {error}. Use the train settings it was made with."
+            f"but {path!r} does not: {first_sentence(error)} Use the train settings it was made with."
         ) from error
+
+
+def without_optimizer(model: keras.Model) -> keras.Model:
+    """Returns the same network, to save or load its weights alone.
+
+    The state of the optimizer is twice their size, and its count of steps would put a later training at the end of
+    its schedule.
+    """
+    return keras.Model(model.inputs, model.outputs, name=model.name)
+
+
+def first_sentence(error: Exception) -> str:
+    """Returns the first sentence of an error of Keras, which goes on for pages with the values of the weights."""
+    return f"{str(error).splitlines()[0].partition('. ')[0].rstrip('.')}."

@@ -111,6 +111,19 @@ def raw_batches(patterns: Sequence[str], transform_output: Any) -> tf.data.Datas
     return _frugal(_records(patterns).batch(READ_BATCH).map(transformed).prefetch(1))
 
 
+def digests(patterns: Sequence[str]) -> list[str]:
+    """Returns the SHA-256 of every item in hexadecimal digits, in the order of the files; images are not decoded.
+
+    Args:
+        patterns: glob patterns of TFRecord files; those ending in `.gz` are compressed. Without any file: none.
+    """
+    if not any(tf.io.gfile.glob(pattern) for pattern in patterns):
+        return []
+    spec = {features.SHA256: tf.io.FixedLenFeature([], tf.string, default_value="")}
+    batches = _frugal(_records(patterns).batch(READ_BATCH).map(lambda batch: tf.io.parse_example(batch, spec)))
+    return [digest.decode() for batch in batches for digest in batch[features.SHA256].numpy()]
+
+
 def training_batches(items: Items, classes: int, settings: TrainSettings) -> tf.data.Dataset:
     """Returns endless shuffled, augmented training batches; an epoch's last, smaller batch is left out.
 

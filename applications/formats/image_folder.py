@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from applications import remote
 from applications.errors import DataError, DataPathError, near_name
 from applications.formats.source import Inventory
 from applications.spec import Application
@@ -40,22 +41,30 @@ class ImageFolder:
         del origin
         return ""
 
-    def inspect(self, path: str) -> Inventory:
+    def inspect(self, *paths: str) -> Inventory:
         """Counts the files of every class and checks that a run can do something with them.
 
         Args:
-            path: a local folder, or one on a Beam file system such as `gs://bucket/chips`.
+            *paths: local folders, or folders on a Beam file system such as `gs://bucket/chips`. Where there are
+                several, a class may be missing in some of them, as long as they have it together.
 
         Raises:
-            DataPathError: it is missing, or is no folder.
-            DataError: a class folder is unknown, missing, empty, or holds fewer files than there are splits.
+            DataPathError: one is missing, or is no folder.
+            DataError: a class folder is unknown; or missing, empty, or with fewer files than there are splits, in all
+                paths together.
         """
-        folders = self._class_folders(path)
-        self._check_folders(path, folders)
-        counts: Counter[str] = Counter(file.split("/", 1)[0] for file in map(_text, list_files(path)))
+        known: set[str] = set()
+        counts: Counter[str] = Counter()
+        for path in paths:
+            folders = self._class_folders(path)
+            self._check_folders(path, folders)
+            known.update(folders)
+            counts.update(file.split("/", 1)[0] for file in map(_text, list_files(path)))
+        place = paths[0] if len(paths) == 1 else f"{len(paths)} folders from {paths[0]} to {paths[-1]}"
+        self._check_classes(place, known)
         inventory = Inventory({name: counts[name] for name in self.application.classes})
         for name, count in inventory.items_by_class.items():
-            self._check_count(path, name, count)
+            self._check_count(place, name, count)
         return inventory
 
     def items(self, path: str) -> beam.PTransform:
@@ -106,8 +115,7 @@ class ImageFolder:
 
     def _check_folders(self, path: str, folders: list[str]) -> None:
         classes = self.application.classes
-        known = [name for name in folders if name in classes]
-        if not known:
+        if not set(folders).intersection(classes):
             raise DataError(
                 f"data path {path!r} holds no class folder.{self._deeper(path, folders)} {self._expected()}"
             )
@@ -118,28 +126,32 @@ class ImageFolder:
                     f"{near_name(name, classes)} Rename or remove the folder, or add the class to "
                     f"applications/{self.application.name}/app.py and {self.application.schema_path}."
                 )
+
+    def _check_classes(self, place: str, known: set[str]) -> None:
+        classes = self.application.classes
         if len(known) == 1:
+            [only] = known
             raise DataError(
-                f"{path}: only one class, {known[0]!r}; telling classes apart takes at least two. {self._expected()}"
+                f"{place}: only one class, {only!r}; telling classes apart takes at least two. {self._expected()}"
             )
         missing = [name for name in classes if name not in known]
         if missing:
             raise DataError(
-                f"{path}: class folder {missing[0]!r} is missing"
+                f"{place}: class folder {missing[0]!r} is missing"
                 + (f" (and {len(missing) - 1} more: {', '.join(missing[1:])})" if missing[1:] else "")
                 + f". Add it, or take the class out of applications/{self.application.name}/app.py."
             )
 
-    def _check_count(self, path: str, name: str, count: int) -> None:
+    def _check_count(self, place: str, name: str, count: int) -> None:
         splits = len(features.SPLITS)
         if count == 0:
             raise DataError(
-                f"{path}: class folder {name!r} is empty. Put its images there, or take the class "
+                f"{place}: class folder {name!r} is empty. Put its images there, or take the class "
                 f"out of applications/{self.application.name}/app.py."
             )
         if count < splits:
             raise DataError(
-                f"{path}: class {name!r} has fewer items ({count}) than there are splits ({splits}: "
+                f"{place}: class {name!r} has fewer items ({count}) than there are splits ({splits}: "
                 f"{', '.join(features.SPLITS)}). Add images of it."
             )
 
@@ -186,15 +198,8 @@ def list_files(path: str) -> Iterator[bytes]:
 
 
 def _list_remote(path: str) -> Iterator[bytes]:
-    from apache_beam.io.filesystems import FileSystems
-
     root = path.rstrip("/") + "/"
-    try:
-        found = FileSystems.match([root + "**"])[0].metadata_list
-    except Exception as error:
-        raise DataPathError(
-            f"data path {path!r} cannot be listed: {error}. Check the address and the access."
-        ) from error
+    found = remote.match(root + "**")
     for file in sorted(metadata.path for metadata in found):
         relative = file[len(root) :]
         if "/" in relative and not any(_is_hidden(part) for part in relative.split("/")):

@@ -64,8 +64,11 @@ class Batch:
 class Source(Protocol):
     """Reads the real files of an application, and makes a synthetic sample of them."""
 
-    def inspect(self, path: str) -> Inventory:
-        """Looks at the layout without reading the files; raises `DataPathError` or `DataError` where it cannot do."""
+    def inspect(self, *paths: str) -> Inventory:
+        """Looks at the layout without reading the files; raises `DataPathError` or `DataError` where it cannot do.
+
+        Several paths are portions of one data set: together they must hold what a run needs.
+        """
         ...
 
     def items(self, path: str) -> beam.PTransform:

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from tfx.dsl.components.base import base_beam_component, executor_spec
-from tfx.types import Channel, standard_artifacts
+from tfx.types import BaseChannel, Channel, standard_artifacts
 from tfx.types.component_spec import ChannelParameter, ComponentSpec, ExecutionParameter
 
-from components.artifacts import Quarantine
+from components.artifacts import DataWindow, Quarantine
 from components.ingest.executor import Executor
 
 
 class IngestSpec(ComponentSpec):
-    """Parameters and outputs of `Ingest`."""
+    """Parameters, input and outputs of `Ingest`."""
 
     PARAMETERS = {
         "application": ExecutionParameter(type=str),
-        "data_path": ExecutionParameter(type=str),
-        "data_fingerprint": ExecutionParameter(type=str),
         "settings": ExecutionParameter(type=str),
         "code_version": ExecutionParameter(type=str),
     }
-    INPUTS: dict[str, ChannelParameter] = {}
+    INPUTS = {"window": ChannelParameter(type=DataWindow)}
     OUTPUTS = {
         "examples": ChannelParameter(type=standard_artifacts.Examples),
         "quarantine": ChannelParameter(type=Quarantine),
@@ -33,27 +31,18 @@ class Ingest(base_beam_component.BaseBeamComponent):
     SPEC_CLASS = IngestSpec
     EXECUTOR_SPEC = executor_spec.BeamExecutorSpec(Executor)
 
-    def __init__(
-        self,
-        application: str,
-        data_path: str,
-        data_fingerprint: str,
-        settings: str,
-        code_version: str,
-    ) -> None:
+    def __init__(self, *, window: BaseChannel, application: str, settings: str, code_version: str) -> None:
         """Describes one ingest.
 
         Args:
+            window: the folders of the raw files; another one where they changed, so that the cache notices.
             application: its name.
-            data_path: folder of the raw files.
-            data_fingerprint: changes when the data do, so that the cache notices.
             settings: JSON, `{"ingest": {…}, "split": {…}}`, the resolved settings.
             code_version: changes when the code does, so that the cache notices.
         """
         spec = IngestSpec(
+            window=window,
             application=application,
-            data_path=data_path,
-            data_fingerprint=data_fingerprint,
             settings=settings,
             code_version=code_version,
             examples=Channel(type=standard_artifacts.Examples),

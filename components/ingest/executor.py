@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+from pathlib import Path
 from typing import Any
 
 from tfx.components.util import examples_utils
@@ -17,8 +18,11 @@ from applications import discovery
 from applications.errors import DataError
 from applications.formats.source import Source
 from applications.settings import IngestSettings, SplitSettings
+from applications.spans import Span
 from applications.spec import Application
+from components import window
 from components.ingest import failures, flow, judgement
+from components.ingest.portions import Portions
 from schemas import features
 
 STAGE = "ingest"
@@ -44,20 +48,20 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         examples = artifact_utils.get_single_instance(output_dict["examples"])
         quarantine = artifact_utils.get_single_instance(output_dict["quarantine"])
         application = _configured(exec_properties)
-        source = discovery.source(application)
+        found = window.read(Path(artifact_utils.get_single_uri(input_dict["window"])))
+        portions = Portions(discovery.source(application), found.folders)
         job = flow.Job(
-            source=source,
-            data_path=exec_properties["data_path"],
+            portions=portions,
             group_by=application.group_by,
             ingest=application.ingest,
             split=application.split,
-            items=_expected_items(source, exec_properties["data_path"]),
+            items=_expected_items(portions.source, list(found.folders.values())),
             examples_uri=examples.uri,
             quarantine_uri=quarantine.uri,
         )
         self._run(job)
         judgement.check(_summary(quarantine.uri), _refused(quarantine.uri), job.split, application.classes)
-        _describe(examples)
+        _describe(examples, found.newest)
 
     def _run(self, job: flow.Job) -> None:
         try:
@@ -80,14 +84,14 @@ def _configured(exec_properties: dict[str, Any]) -> Application:
     )
 
 
-def _expected_items(source: Source, data_path: str) -> int:
+def _expected_items(source: Source, paths: list[str]) -> int:
     """How many items there are, by a look at the folders; 0 where they are not on this machine."""
     try:
-        return source.inspect(data_path).items
+        return source.inspect(*paths).items
     except DataError:
-        if fileio.exists(data_path):
+        if any(fileio.exists(path) for path in paths):
             raise
-        _log.info("cannot count the items of %s beforehand", data_path)
+        _log.info("cannot count the items of %s beforehand", ", ".join(paths))
         return 0
 
 
@@ -102,10 +106,10 @@ def _refused(quarantine_uri: str) -> list[dict[str, Any]]:
         return [json.loads(line) for line in file.read().splitlines()]
 
 
-def _describe(examples: Artifact) -> None:
+def _describe(examples: Artifact, newest: Span) -> None:
     """Sets what StatisticsGen, Transform, Trainer and Evaluator read from an Examples artifact."""
     examples.split_names = artifact_utils.encode_split_names(list(features.SPLITS))
-    examples.span = 0
-    examples.version = 0
+    examples.span = newest.number
+    examples.version = newest.version
     examples_utils.set_payload_format(examples, example_gen_pb2.PayloadFormat.FORMAT_TF_EXAMPLE)
     examples_utils.set_file_format(examples, "tfrecords_gzip")

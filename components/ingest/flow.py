@@ -17,9 +17,10 @@ from apache_beam.io.filesystems import FileSystems
 from applications import progress
 from applications.errors import StageError
 from applications.formats.refusal import Refused
-from applications.formats.source import Batch, Item, Source
+from applications.formats.source import Batch, Item
 from applications.settings import IngestSettings, SplitSettings
 from components.ingest.plan import Plan, make_plan
+from components.ingest.portions import Portions
 from components.ingest.records import make_example, write_records
 
 REFUSED_FILE, SUMMARY_FILE = "refused.jsonl", "summary.json"
@@ -32,16 +33,14 @@ class Job:
     """All that one ingest needs to know.
 
     Attributes:
-        source: reads the items.
-        data_path: where they are.
+        portions: reads the items.
         group_by: the application's split unit.
         items: how many are expected, for the progress shown; 0 when unknown.
         examples_uri: folder of the examples artifact.
         quarantine_uri: folder of the quarantine artifact.
     """
 
-    source: Source
-    data_path: str
+    portions: Portions
     group_by: str
     ingest: IngestSettings
     split: SplitSettings
@@ -59,19 +58,19 @@ class _File:
 
 
 def run(pipeline: beam.Pipeline, job: Job) -> None:
-    """Adds the ingest of one source to a pipeline.
+    """Adds an ingest to a pipeline.
 
     Args:
         pipeline: not yet run.
         job: what to do.
     """
-    batches = pipeline | "Read" >> job.source.items(job.data_path) | "Count" >> beam.ParDo(_Count(job.items))
+    batches = pipeline | "Read" >> job.portions.items() | "Count" >> beam.ParDo(_Count(job.items))
     _ = (
         pipeline
         | "Once" >> beam.Create([job])
         | "Plan" >> beam.FlatMap(_plan, beam.pvalue.AsIter(batches))
         | "Spread" >> beam.Reshuffle()
-        | "Write" >> beam.Map(_write, job.source, job.data_path)
+        | "Write" >> beam.Map(_write, job.portions)
     )
 
 
@@ -118,18 +117,18 @@ def _files(plan: Plan, items: Iterable[Item], examples_uri: str) -> Iterator[_Fi
         yield _File(path, members)
 
 
-def _write(file: _File, source: Source, data_path: str) -> None:
-    write_records(file.path, (_record(item, source, data_path) for item in file.items))
+def _write(file: _File, portions: Portions) -> None:
+    write_records(file.path, (_record(item, portions) for item in file.items))
 
 
-def _record(item: Item, source: Source, data_path: str) -> bytes:
+def _record(item: Item, portions: Portions) -> bytes:
     """Completes the Example of an item.
 
     Raises:
         StageError: the content is no longer what the plan was made on.
     """
     try:
-        content = source.content(data_path, item.address)
+        content = portions.content(item.address)
     except Refused as refused:
         raise _changed(item, str(refused)) from refused
     if hashlib.sha256(content).hexdigest() != item.sha256:

@@ -20,6 +20,7 @@ REFUSED_SHOWN = 100  # refused files that are listed by name; the rest is counte
 
 # Field of ReportInputs → stage, output key, what the output is.
 ARTIFACTS = {
+    "window": ("spans", "window", "Data read"),
     "examples": ("ingest", "examples", "Examples"),
     "quarantine": ("ingest", "quarantine", "Refused files"),
     "audit": ("split-audit", "audit", "Split audit"),
@@ -54,6 +55,7 @@ class ReportInputs:
     application: str
     configuration: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     code_version: str = ""
+    window: Path | None = None
     examples: Path | None = None
     quarantine: Path | None = None
     audit: Path | None = None
@@ -96,9 +98,9 @@ def collect(inputs: ReportInputs) -> dict[str, object]:
 
     Returns:
         `version`, `application`, `card`, `code_version`, `configuration`, `verdict`, `metrics`, `pictures`
-        (`items`: SHA-256 → data URI; `classes`: class → data URI), `statistics`, `anomalies`, `audit`, `quarantine`,
-        `training`, `baseline`, `serving_check`, `pushed`, `hyperparameters`, `artifacts`, and `run` (None; the runner
-        sets it to its `record.json`).
+        (`items`: SHA-256 → data URI; `classes`: class → data URI), `window`, `statistics`, `anomalies`, `audit`,
+        `quarantine`, `training`, `baseline`, `serving_check`, `pushed`, `hyperparameters`, `artifacts`, and `run`
+        (None; the runner sets it to its `record.json`).
     """
     metrics = _json_in(inputs.verdict, "metrics.json")
     worst = {str(item.get("sha256")) for item in (metrics or {}).get("worst_errors", [])}
@@ -112,6 +114,7 @@ def collect(inputs: ReportInputs) -> dict[str, object]:
         "verdict": _json_in(inputs.verdict, "verdict.json"),
         "metrics": metrics,
         "pictures": {"items": items, "classes": classes},
+        "window": _json_in(inputs.window, "window.json"),
         "statistics": _readable(inputs.statistics, statistics.summarise),
         "anomalies": _readable(inputs.anomalies, statistics.anomalies),
         "audit": _json_in(inputs.audit, "audit.json"),

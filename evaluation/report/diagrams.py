@@ -14,18 +14,17 @@ from evaluation.report.words import HOUR_S, MINUTE_S, duration
 # Column and row of each stage; arrows that others imply (ingest → evaluate, …) are left out. A test holds them against
 # the pipeline.
 PLACES = {
-    "ingest": (1, 0), "schema": (2, 0), "split-audit": (0, 1), "transform": (1, 1), "statistics": (2, 1),
-    "tune": (0, 2), "validate": (2, 2), "train": (1, 3), "baseline": (2, 3), "serving-check": (0, 4),
-    "evaluate": (1, 4), "predict": (2, 4), "bless": (1, 5), "push": (1, 6), "report": (1, 7),
+    "spans": (1, 0), "ingest": (1, 1), "schema": (2, 1), "split-audit": (0, 2), "transform": (1, 2),
+    "statistics": (2, 2), "tune": (0, 3), "validate": (2, 3), "train": (1, 4), "baseline": (2, 4),
+    "serving-check": (0, 5), "evaluate": (1, 5), "predict": (2, 5), "bless": (1, 6), "push": (1, 7), "report": (1, 8),
 }  # fmt: skip
-AROUND = ("split-audit", "bless")  # drawn along the left edge
+AROUND = (("split-audit", "bless"), ("spans", "baseline"))  # drawn along the left and the right edge
 ARROWS = (
-    ("ingest", "split-audit"), ("ingest", "transform"), ("ingest", "statistics"), ("schema", "transform"),
-    ("schema", "statistics"), ("statistics", "validate"), ("transform", "tune"), ("validate", "tune"),
-    ("tune", "train"), ("transform", "train"), ("validate", "train"), ("train", "serving-check"),
+    *AROUND, ("spans", "ingest"), ("ingest", "split-audit"), ("ingest", "transform"), ("ingest", "statistics"),
+    ("schema", "transform"), ("schema", "statistics"), ("statistics", "validate"), ("transform", "tune"),
+    ("validate", "tune"), ("tune", "train"), ("transform", "train"), ("validate", "train"), ("train", "serving-check"),
     ("train", "evaluate"), ("train", "predict"), ("baseline", "evaluate"), ("baseline", "predict"),
-    ("evaluate", "bless"), ("predict", "bless"), AROUND, ("bless", "push"), ("serving-check", "push"),
-    ("push", "report"),
+    ("evaluate", "bless"), ("predict", "bless"), ("bless", "push"), ("serving-check", "push"), ("push", "report"),
 )  # fmt: skip
 IMPLIED_BY_TUNE = (("transform", "train"), ("validate", "train"))
 BOX_WIDE, BOX_TALL = 104.0, 36.0
@@ -48,7 +47,7 @@ def lineage(states: Mapping[str, str], times_s: Mapping[str, float]) -> Markup:
         return Markup("")
     parts = [_arrow_head()]
     for start, end in arrows(drawn):
-        draw = _arrow_around if (start, end) == AROUND else _arrow
+        draw = _arrow_around if (start, end) in AROUND else _arrow
         parts.append(draw(drawn[start], drawn[end]))
     for name, place in drawn.items():
         parts += _box(name, place, states[name], times_s.get(name))
@@ -147,7 +146,11 @@ def _arrow(start: tuple[int, int], end: tuple[int, int]) -> Markup:
 
 def _arrow_around(start: tuple[int, int], end: tuple[int, int]) -> Markup:
     top, bottom = _corner(start)[1] + BOX_TALL / 2, _corner(end)[1] + BOX_TALL / 2
-    way = f"M10 {top:.0f} H4 V{bottom:.0f} H{_corner(end)[0] - 2:.0f}"
+    left, to_left = _corner(start)[0], _corner(end)[0]
+    if start[0] == 0:
+        way = f"M10 {top:.0f} H4 V{bottom:.0f} H{to_left - 2:.0f}"
+    else:
+        way = f"M{left + BOX_WIDE:.0f} {top:.0f} H347 V{bottom:.0f} H{to_left + BOX_WIDE + 1:.0f}"
     return svg.element("path", d=way, css="arrow", marker_end="url(#arrow-head)")
 
 

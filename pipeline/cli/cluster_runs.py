@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from applications.errors import UsageError
 from pipeline.cli.cluster_options import Access, server_options
 from pipeline.cli.options import debug_option
 from pipeline.cli.runs import table
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from pipeline.kubeflow_client import Server
     from pipeline.kubeflow_follow import Run
 
+_ALL = "*"  # no name of a task
 _HEADER = ("run", "name", "created (UTC)", "state", "time")
 
 
@@ -34,14 +36,33 @@ def cluster_runs_command(*, access: Access, experiment: str, count: int) -> None
         click.echo(line)
 
 
-@click.command("cluster-run", epilog="\b\nExample:\n  earthloop cluster-run 4f2c… --host http://localhost:8080")
+@click.command(
+    "cluster-run",
+    epilog="\b\nExample:\n  earthloop cluster-run 4f2c… --host http://localhost:8080\n"
+    "  earthloop cluster-run 4f2c… --host http://localhost:8080 --logs train",
+)
 @click.argument("run_id", metavar="ID")
 @server_options
+@click.option(
+    "--logs",
+    "logs_of",
+    is_flag=False,
+    flag_value=_ALL,
+    default=None,
+    metavar="[TASK]",
+    help="Print the log of a task; without its name, those of the tasks that failed, or of all where none did.",
+)
+@click.option("--tail", type=click.IntRange(min=1), metavar="N", help="Of each log only the last lines.")
 @debug_option
-def cluster_run_command(*, access: Access, run_id: str) -> None:
+def cluster_run_command(*, access: Access, run_id: str, logs_of: str | None, tail: int | None) -> None:
     """Shows one run on a Kubeflow Pipelines server: its tasks, where its artifacts lie, where its logs are."""
+    if tail and logs_of is None:
+        raise UsageError("--tail is about logs, which are not asked for. Give --logs too.")
     server = access.server()
     run = server.run(run_id)
+    if logs_of is not None:
+        _tell_logs(server, run, "" if logs_of == _ALL else logs_of, tail or 0)
+        return
     _, name, created, state, time_taken = _row(run)
     click.echo(f"{name}: {state}{f', {time_taken}' if time_taken else ''}\n  created  {created}")
     click.echo(f"  page     {server.page_of(run.run_id)}")
@@ -56,12 +77,31 @@ def cluster_run_command(*, access: Access, run_id: str) -> None:
         for line in table(rows):
             click.echo(line)
     _tell_artifacts(server, run)
-    click.echo("logs")
-    click.echo(
-        "  "
-        + shlex.join(["kubectl", "logs", "-n", server.namespace or "kubeflow", "-l", f"pipeline/runid={run.run_id}"])
-        + " -c main --prefix --tail=-1"
-    )
+    again = shlex.join(["earthloop", "cluster-run", run.run_id, "--host", server.host, "--logs"])
+    click.echo(f"Next: {again}")
+
+
+def _tell_logs(server: Server, run: Run, wanted: str, tail: int) -> None:
+    """Prints logs under headings; those that cannot be had are told on stderr, and the exit code is 1 then."""
+    from pipeline import kubeflow_logs
+    from pipeline.kubeflow_errors import ServerError, Unanswered
+
+    pods = kubeflow_logs.pods(run, wanted)
+    if not pods:
+        click.echo(f"The server tells no pods of this run. {kubeflow_logs.elsewhere(server, run, wanted)}", err=True)
+    has_all = bool(pods)
+    for pod in pods:
+        try:
+            lines = kubeflow_logs.read(server, run, pod).splitlines()
+        except Unanswered:
+            raise
+        except ServerError as error:
+            click.echo(f"{error}", err=True)
+            has_all = False
+            continue
+        click.echo("\n".join([f"--- {pod.title}", *lines[-tail:]]))
+    if not has_all:
+        click.get_current_context().exit(1)
 
 
 def _tell_artifacts(server: Server, run: Run) -> None:

@@ -11,6 +11,7 @@ from applications.errors import UsageError
 from pipeline import config as configuration
 from pipeline import kubeflow_deployment, kubeflow_lint, kubeflow_spec, output_folder, preflight
 from pipeline.cli.options import application_argument, debug_option, shown
+from pipeline.cli.quiet import without_startup_lines
 from pipeline.run_record import write_atomically
 
 FAULTY = 1  # exit code of a spec with faults
@@ -63,15 +64,19 @@ def compile_command(  # noqa: PLR0913, PLR0917 - each option is one argument to 
     preflight.check_for_cluster(config)
     cluster = kubeflow_deployment.read(deployment) if deployment else kubeflow_deployment.Deployment()
     click.echo("Compiling; importing TFX takes some seconds.")
-    from pipeline import kubeflow_runner  # imports TFX
+    with without_startup_lines():
+        from pipeline import kubeflow_runner  # imports TFX
 
-    compiled = kubeflow_runner.compile_application(found, config, cluster, run_name=run_name)
+        compiled = kubeflow_runner.compile_application(found, config, cluster, run_name=run_name)
+    is_new = not out.absolute().parent.exists()
     output_folder.prepare(out.absolute().parent)
     write_atomically(out, kubeflow_runner.as_yaml(compiled.spec))
     for note in compiled.notes:
         click.echo(f"Note: {note}")
     parameters = ", ".join(sorted(next(compiled.spec.dags()).parameters))
     click.echo(f"{shown(out)}: {len(compiled.spec.executors)} executors, no faults found; parameters: {parameters}.")
+    if is_new:
+        click.echo(f"The folder {shown(out.absolute().parent)} is new.")
     click.echo(f"Next: earthloop submit {shown(out)} --host URL")
 
 

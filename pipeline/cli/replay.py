@@ -35,9 +35,24 @@ _EXIT_CODES = {"complete": 0, "failed": 1, "interrupted": 130}
 @click.option(
     "--at-once", type=click.IntRange(min=1), default=2, show_default=True, metavar="N", help="Tasks at the same time."
 )
+@click.option(
+    "--longest-pause",
+    "longest_pause_s",
+    type=click.FloatRange(min=0),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Between two attempts at a task that fails, where the file asks for more.",
+)
 @debug_option
 def replay_command(
-    file: pathlib.Path, given: tuple[str, ...], out: pathlib.Path | None, *, fresh: bool, at_once: int
+    *,
+    file: pathlib.Path,
+    given: tuple[str, ...],
+    out: pathlib.Path | None,
+    fresh: bool,
+    at_once: int,
+    longest_pause_s: float,
 ) -> None:
     """Executes a compiled pipeline (YAML) on this machine, as Kubeflow Pipelines' driver and launcher would.
 
@@ -47,7 +62,12 @@ def replay_command(
     """
     found = kubeflow_spec.read(file)
     spec = replay_spec.parse(found)
-    asked = Asked(parameters=values.pipeline_parameters(spec.parameters, given), at_once=at_once, fresh=fresh)
+    asked = Asked(
+        parameters=values.pipeline_parameters(spec.parameters, given),
+        at_once=at_once,
+        fresh=fresh,
+        longest_pause_s=longest_pause_s,
+    )
     if faults := kubeflow_lint.lint(found, list(asked.parameters)):
         click.echo(f"Note: a cluster would refuse it; `earthloop lint {shown(file)}` says why. The first: {faults[0]}")
     path = pathlib.Path(os.path.abspath(out if out is not None else pathlib.Path("out") / "replay" / spec.name))
@@ -92,5 +112,8 @@ def _say_complete(replay: Replay, folder: ReplayFolder, record: str) -> None:
     states = list(replay.states.values())
     parts = [f"{states.count(state)} {state}" for state in ("done", "cached", "skipped") if state in states]
     click.echo(f"Complete: {len(states)} tasks ({', '.join(parts)}).")
+    for why in dict.fromkeys(replay.skipped.values()):
+        names = [name for name, reason in replay.skipped.items() if reason == why]
+        click.echo(f"  skipped {', '.join(names)}: {why}")
     click.echo(f"  record  {record}")
     click.echo(f"  store   {shown(folder.storage.folder)}")

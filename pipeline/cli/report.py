@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 import webbrowser
+from collections.abc import Iterator
 
 import click
 
@@ -31,11 +32,25 @@ def report_command(application: str | None, out: pathlib.Path | None, run_id: st
     from pipeline import outcome
 
     path = outcome.write_report(record)
-    click.echo(f"{summary.verdict_line(record.data)}\n  report  {shown(path)}\n  run     {record.run_id}")
+    for line in (*_how_it_ended(record), f"  report  {shown(path)}", f"  run     {record.run_id}"):
+        click.echo(line)
     if not is_opened:
         click.echo("Next: open that file in a browser, or add --open.")
     elif not webbrowser.open(path.absolute().as_uri()):
         click.echo("Next: open that file yourself; no browser could be started here.")
+
+
+def _how_it_ended(record: RunRecord) -> Iterator[str]:
+    """Yields the verdict, or of a run that failed which stages did, why, and where their logs are."""
+    failed = [stage["name"] for stage in record.data["stages"] if stage["state"] == "failed"]
+    if record.data["state"] != "failed":
+        yield summary.verdict_line(record.data)
+        return
+    error = str(record.data["error"])
+    is_named = not failed or error.startswith(tuple(failed))
+    yield f"Failed: {error}" if is_named else f"Failed in {' and '.join(failed)}: {error}"
+    for name in failed:
+        yield f"  log     {shown(record.log(name))}"
 
 
 def _latest(folder: OutputFolder) -> RunRecord:

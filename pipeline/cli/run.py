@@ -12,12 +12,11 @@ from typing import Any
 
 import click
 
-from applications import discovery
+from applications import data_fingerprint, discovery, spans
 from applications.errors import UsageError
 from applications.spec import Application
 from pipeline import config as configuration
 from pipeline import (
-    data_fingerprint,
     metadata,
     output_folder,
     preflight,
@@ -61,7 +60,11 @@ class Ready:
 
 @click.command("run", epilog="\b\nExample:\n  earthloop run satellite/landcover --data chips --set train.epochs=10")
 @application_argument()
-@click.option("--data", metavar="PATH", help="Raw data: folder or URI.  [default: a synthetic sample is made]")
+@click.option(
+    "--data",
+    metavar="PATH",
+    help="Raw data: folder, URI, or a pattern of spans such as 'field/{SPAN}'.  [default: a synthetic sample is made]",
+)
 @out_option
 @click.option(
     "--config", "config_file", type=click.Path(path_type=pathlib.Path), metavar="FILE", help="Settings as YAML."
@@ -98,6 +101,7 @@ def run(application: Application, config: configuration.RunConfig, asked: Asked)
     """Does one run; returns the exit code."""
     preflight.check_stages(config, asked.from_stage, asked.to_stage)
     preflight.check_weights(config)
+    preflight.check_destination(config)
     metadata.check(config.metadata)
     items = None
     if config.data:
@@ -133,11 +137,19 @@ def _ready(application: Application, config: configuration.RunConfig, folder: Ou
         synthetic_sample.ensure(application, folder.synthetic_data, items=count)
         config = dataclasses.replace(config, data=str(folder.synthetic_data))
         items = preflight.check_data(application, config)
-    found = data_fingerprint.fingerprint(config.data)
+    folders = spans.folders(config.data, found_spans := spans.resolve(config.data, config.spans))
+    found = data_fingerprint.fingerprint_of(folders)
+    if said := spans.words(shown(pathlib.Path(config.data)), found_spans):
+        click.echo(f"Reads {said}: {found.files} files, {found.size_mib:.1f} MiB.")
     return Ready(
         config=config,
         folder=folder,
-        data={"path": config.data, "fingerprint": found.digest, "items": items if items is not None else found.files},
+        data={
+            "path": config.data,
+            "fingerprint": found.digest,
+            "items": items if items is not None else found.files,
+            **({"spans": list(folders)} if said else {}),
+        },
         fingerprint=unchanged.fingerprint(config, found.digest),
     )
 

@@ -49,6 +49,8 @@ def row(folder: OutputFolder, run_id: str) -> tuple[str, ...]:
     state = record["state"]
     if state == "running" and not output_folder.is_held(folder):
         state = "died"
+    if state == "complete" and record["to_stage"]:
+        state = f"complete to {record['to_stage']}"
     verdict = (record["verdict"] or {}).get("verdict", "")
     started = record["started_utc"][:16].replace("T", " ")
     return (run_id, started, state, verdict, _accuracy(folder, record), _time(record))

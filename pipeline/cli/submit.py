@@ -16,9 +16,11 @@ from pipeline.replay import values
 
 if TYPE_CHECKING:
     from pipeline.kubeflow_client import Server, Wanted
+    from pipeline.kubeflow_follow import Run
 
 _CRON_FIELDS = 6  # KFP's begin with the second
 _FAILED = 1  # exit code
+_TAIL = 30  # lines of a failed task's log
 
 
 @click.command(
@@ -94,9 +96,27 @@ def _start(server: Server, wanted: Wanted, *, wait: bool) -> None:
     if run.state == "succeeded":
         click.echo(f"Succeeded: {len(run.tasks)} tasks.")
         return
+    _tell_ends(server, run)
     why = f": {run.error}" if run.error else "."
-    click.echo(f"The run is {run.state}{why}\nWhere its logs are: {look}", err=True)
+    click.echo(f"The run is {run.state}{why}\nIts logs: {look} --logs", err=True)
     click.get_current_context().exit(_FAILED)
+
+
+def _tell_ends(server: Server, run: Run) -> None:
+    """Prints the last lines of the logs of the tasks that failed, as far as somebody hands them out."""
+    from pipeline import kubeflow_logs
+    from pipeline.kubeflow_errors import ServerError
+
+    if not any(task.state == "failed" for task in run.tasks):
+        return
+    latest = {pod.task: pod for pod in kubeflow_logs.pods(run, "")}  # of several attempts the last
+    for pod in latest.values():
+        try:
+            lines = kubeflow_logs.read(server, run, pod).rstrip().splitlines()
+        except ServerError as error:
+            click.echo(f"No log of {pod.title}: {error}", err=True)
+            continue
+        click.echo("\n".join([f"\nThe last lines of {pod.title}:", *lines[-_TAIL:], ""]), err=True)
 
 
 def parameters_of(spec: kubeflow_spec.KubeflowSpec, given: tuple[str, ...], run_name: str) -> dict[str, Any]:

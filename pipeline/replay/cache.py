@@ -11,6 +11,7 @@ from typing import Any
 
 from pipeline.replay.inputs import Outputs
 from pipeline.replay.spec import Node
+from pipeline.replay.storage import Storage
 from pipeline.run_record import write_atomically
 
 
@@ -47,18 +48,32 @@ def fingerprint(node: Node, inputs: Mapping[str, Any]) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Cache:
-    """What tasks left in this and earlier replays: a file per fingerprint."""
+    """What tasks left in this and earlier replays: a file per fingerprint.
+
+    The backend does not look whether what it answers is still in the object store: there the task behind fails, and
+    whoever emptied the bucket knows why. On a laptop somebody has just tidied up a folder, so here that is a miss.
+
+    Attributes:
+        folder: holds the files.
+        storage: the object store in which the outputs lie.
+    """
 
     folder: Path
+    storage: Storage
 
     def get(self, key: str) -> Outputs | None:
-        """Returns what a task of that fingerprint left, None where none has run."""
+        """Returns what a task of that fingerprint left, None where none has run or where its files are gone."""
         try:
-            return Outputs(**json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8")))
-        except FileNotFoundError:
+            found = json.loads((self.folder / f"{key}.json").read_text(encoding="utf-8"))
+        except (FileNotFoundError, ValueError):
             return None
+        if "stored" not in found or not all(self.storage.has(uri) for uri in found["stored"]):
+            return None
+        return Outputs(artifacts=found["artifacts"], parameters=found["parameters"])
 
     def put(self, key: str, outputs: Outputs) -> None:
-        """Keeps what a task left."""
+        """Keeps what a task left, and which of it lies in the store: an artifact without files never did."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.folder / f"{key}.json", json.dumps(dataclasses.asdict(outputs), indent=1) + "\n")
+        uris = [each["uri"] for found in outputs.artifacts.values() for each in found]
+        kept = dataclasses.asdict(outputs) | {"stored": [uri for uri in uris if self.storage.has(uri)]}
+        write_atomically(self.folder / f"{key}.json", json.dumps(kept, indent=1) + "\n")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import operator
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 from applications.errors import StageError
+
+Value: TypeAlias = Callable[[], Any]  # a part of an expression; computed when it is called
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -50,6 +53,7 @@ _FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "parseJson": json.loads,
 }
 _CONSTANTS = {"true": True, "false": False, "null": None}
+_ERRORS = (LookupError, TypeError, ValueError, ArithmeticError)  # of a value; in CEL the other side may absorb them
 
 
 class ConditionError(StageError):
@@ -60,7 +64,8 @@ def evaluate(expression: str, names: Mapping[str, Any]) -> Any:
     """Evaluates an expression.
 
     Known are literals, names, `.field`, `[key]`, `! - * / % + -`, comparisons, `in`, `&& ||`, `? :`, and the functions
-    int, double, string, bool, size and parseJson.
+    int, double, string, bool, size and parseJson. As in CEL, `false &&` anything and `true ||` anything have their
+    value on either side, even where the other side is an error, and only the branch that is chosen by `?` is computed.
 
     Args:
         expression: such as `(inputs.artifacts['model'].artifacts[0].metadata['blessed'] == 1.0)`.
@@ -73,12 +78,12 @@ def evaluate(expression: str, names: Mapping[str, Any]) -> Any:
     try:
         value = parser.choice()
         parser.end()
-    except (LookupError, TypeError, ValueError, ArithmeticError) as error:
+        return value()
+    except _ERRORS as error:
         raise ConditionError(
             f"the condition {expression} cannot be evaluated ({type(error).__name__}: {error}). "
             "Look at what the task before it left."
         ) from error
-    return value
 
 
 def holds(expression: str, names: Mapping[str, Any]) -> bool:
@@ -89,92 +94,119 @@ def holds(expression: str, names: Mapping[str, Any]) -> bool:
     return value
 
 
+def _computed(function: Callable[..., Any], *parts: Value) -> Any:
+    return function(*(part() for part in parts))
+
+
+def _item(group: Any, key: Any) -> Any:
+    return group[int(key)] if isinstance(group, list) else group[key]
+
+
+def _joined(one: Value, other: Value, *, decides: bool) -> bool:
+    """Returns `&&` (decided by false) or `||` (decided by true) of two sides; either side may decide."""
+    trouble: Exception | None = None
+    for side in (one, other):
+        try:
+            value = _truth(side(), "|| needs" if decides else "&& needs")
+        except _ERRORS as error:
+            trouble = trouble or error
+            continue
+        if value is decides:
+            return decides
+    if trouble is not None:
+        raise trouble
+    return not decides
+
+
+def _truth(value: Any, who: str) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{who} true or false, got {value!r}")
+    return value
+
+
 class _Parser:
-    """A recursive descent that computes as it goes; both sides of `&&` and `||` are always computed."""
+    """A recursive descent that makes a function of each part, so that what is not asked for is not computed."""
 
     def __init__(self, expression: str, names: Mapping[str, Any]) -> None:
         self._names = names
         self._tokens = list(_tokens(expression))
         self._place = 0
 
-    def choice(self) -> Any:
-        """Returns the value of a whole expression."""
-        value = self._either()
+    def choice(self) -> Value:
+        """Returns a whole expression."""
+        asked = self._either()
         if not self._takes("?"):
-            return value
+            return asked
         first = self.choice()
         self._expect(":")
         second = self.choice()
-        return first if value else second
+        return lambda: first() if _truth(asked(), "? needs") else second()
 
     def end(self) -> None:
         """Refuses what is left over."""
         if self._place < len(self._tokens):
             raise ValueError(f"unexpected {self._tokens[self._place][1]!r}")
 
-    def _either(self) -> Any:
-        value = self._both()
+    def _either(self) -> Value:
+        found = self._both()
         while self._takes("||"):
-            other = self._both()
-            value = value or other
-        return value
+            found = functools.partial(_joined, found, self._both(), decides=True)
+        return found
 
-    def _both(self) -> Any:
-        value = self._level(0)
+    def _both(self) -> Value:
+        found = self._level(0)
         while self._takes("&&"):
-            other = self._level(0)
-            value = value and other
-        return value
+            found = functools.partial(_joined, found, self._level(0), decides=False)
+        return found
 
-    def _level(self, number: int) -> Any:
+    def _level(self, number: int) -> Value:
         if number == len(_LEVELS):
             return self._unary()
-        value = self._level(number + 1)
+        found = self._level(number + 1)
         while (sign := self._peek()) in _LEVELS[number]:
             self._place += 1
-            value = _LEVELS[number][sign](value, self._level(number + 1))
-        return value
+            found = functools.partial(_computed, _LEVELS[number][sign], found, self._level(number + 1))
+        return found
 
-    def _unary(self) -> Any:
+    def _unary(self) -> Value:
         if self._takes("!"):
-            value = self._unary()
-            if not isinstance(value, bool):
-                raise TypeError(f"! needs true or false, got {value!r}")
-            return not value
+            denied = self._unary()
+            return lambda: not _truth(denied(), "! needs")
         if self._takes("-"):
-            return -self._unary()
+            return functools.partial(_computed, operator.neg, self._unary())
         return self._member()
 
-    def _member(self) -> Any:
-        value = self._primary()
+    def _member(self) -> Value:
+        found = self._primary()
         while True:
             if self._takes("."):
-                value = value[self._next("name")]
+                name = self._next("name")
+                found = functools.partial(_computed, operator.getitem, found, functools.partial(str, name))
             elif self._takes("["):
                 key = self.choice()
                 self._expect("]")
-                value = value[int(key)] if isinstance(value, list) else value[key]
+                found = functools.partial(_computed, _item, found, key)
             else:
-                return value
+                return found
 
-    def _primary(self) -> Any:
+    def _primary(self) -> Value:
         if self._takes("("):
-            value = self.choice()
+            found = self.choice()
             self._expect(")")
-            return value
+            return found
         kind, text = self._tokens[self._place] if self._place < len(self._tokens) else ("", "the end")
         self._place += 1
         if kind == "number":
-            return float(text) if re.search("[.eE]", text) else int(text)
+            return functools.partial(float if re.search("[.eE]", text) else int, text)
         if kind == "text":
-            return re.sub(r"\\(.)", r"\1", text[1:-1])
+            return functools.partial(re.sub, r"\\(.)", r"\1", text[1:-1])
         if kind != "name":
             raise ValueError(f"unexpected {text!r}")
         if self._takes("("):
             argument = self.choice()
             self._expect(")")
-            return _FUNCTIONS[text](argument)
-        return _CONSTANTS[text] if text in _CONSTANTS else self._names[text]
+            return functools.partial(_computed, _FUNCTIONS[text], argument)
+        return functools.partial(operator.getitem, _CONSTANTS if text in _CONSTANTS else self._names, text)
 
     def _peek(self) -> str:
         return self._tokens[self._place][1] if self._place < len(self._tokens) else ""

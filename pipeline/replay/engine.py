@@ -6,19 +6,21 @@ import concurrent.futures
 import dataclasses
 import datetime
 import json
+import queue
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from applications.errors import EarthloopError
 from pipeline.replay import cache, inputs, launcher
 from pipeline.replay.cache import Cache
 from pipeline.replay.inputs import Context, Outputs
 from pipeline.replay.launcher import Job, Launcher
+from pipeline.replay.notes import LogNotes
 from pipeline.replay.schedule import Schedule
-from pipeline.replay.spec import Spec
+from pipeline.replay.spec import Node, Spec
 from pipeline.replay.storage import Storage
 from pipeline.run_record import write_atomically
 from pipeline.stage_process import Usage
@@ -43,7 +45,7 @@ class ReplayFolder:
     @property
     def cache(self) -> Cache:
         """What tasks left, by fingerprint."""
-        return Cache(self.path / "cache")
+        return Cache(self.path / "cache", self.storage)
 
     def replay(self, run_id: str) -> Path:
         """The folder of one replay: `record.json`, and a folder per task."""
@@ -67,11 +69,30 @@ class Asked:
         parameters: values of the pipeline's parameters.
         at_once: how many tasks may run at the same time.
         fresh: whether to run tasks although the cache has their outputs.
+        longest_pause_s: between two attempts at a task, in seconds, where the spec asks for more.
     """
 
     parameters: Mapping[str, Any]
     at_once: int = 2
     fresh: bool = False
+    longest_pause_s: float = 5.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Begun:
+    """A task that runs.
+
+    Attributes:
+        path: of the task.
+        key: under which the cache takes what it leaves; "" for not at all.
+        started_s: `time.monotonic()` when it began.
+        notes: what its log tells of its progress.
+    """
+
+    path: str
+    key: str
+    started_s: float
+    notes: LogNotes
 
 
 class Replay:
@@ -81,6 +102,7 @@ class Replay:
         run_id: its name.
         failed: path of the task that failed first, "" if none did.
         error: why it failed.
+        skipped: why, by the name of each task that was.
     """
 
     def __init__(self, spec: Spec, folder: ReplayFolder, asked: Asked, tell: Tell) -> None:
@@ -90,7 +112,9 @@ class Replay:
         self._schedule = Schedule(spec)
         self._context = Context(spec=spec, run_id=self.run_id, parameters=asked.parameters)
         self._launcher = Launcher()
-        self._running: dict[Future[tuple[Outputs, Usage]], tuple[str, str, float]] = {}  # path, cache key, start
+        self.skipped: dict[str, str] = {}
+        self._running: dict[Future[tuple[Outputs, Usage]], _Begun] = {}
+        self._said: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()  # path and line, from the jobs' threads
         self._measured: dict[str, dict[str, Any]] = {}
         names = [spec.nodes[path].name for path in spec.leaves()]
         self._names = {
@@ -146,7 +170,7 @@ class Replay:
         try:
             for each in self._spec.around(path):
                 if not self._context.will_run(each.path):
-                    self._schedule.set(each.path, "skipped")
+                    self._skip(each)
                     return
             found = self._context.inputs(path)
             uses_cache = cache.is_wanted(node) and "importer" not in node.executor
@@ -165,60 +189,78 @@ class Replay:
             executor_input={"inputs": found, "outputs": outputs},
             folder=folder,
             storage=self._folder.storage,
+            longest_pause_s=self._asked.longest_pause_s,
+            note=lambda text: self._said.put((path, text)),
         )
         self._schedule.set(path, "running")
         self._tell({"event": "stage", "stage": self._names[path], "state": "running"})
-        self._running[pool.submit(self._launcher.run, job)] = (path, key, time.monotonic())
+        begun = _Begun(path=path, key=key, started_s=time.monotonic(), notes=LogNotes(job.log))
+        self._running[pool.submit(self._launcher.run, job)] = begun
 
     def _wait(self) -> None:
         """Waits a moment for tasks to end."""
         done, _ = concurrent.futures.wait(
             self._running, timeout=_LOOK_S, return_when=concurrent.futures.FIRST_COMPLETED
         )
+        self._tell_notes()
         for future in done:
-            path, key, started_s = self._running.pop(future)
-            measured: dict[str, Any] = {"wall_s": round(time.monotonic() - started_s, 3)}
+            begun = self._running.pop(future)
+            path = begun.path
+            measured: dict[str, Any] = {"wall_s": round(time.monotonic() - begun.started_s, 3)}
             try:
                 outputs, usage = future.result()
             except (EarthloopError, OSError) as error:
+                self._context.note_end(path, "FAILED", by_launcher=True)
                 self._fail(path, str(error), measured)
                 continue
-            if key:
-                self._folder.cache.put(key, outputs)
+            if begun.key:
+                self._folder.cache.put(begun.key, outputs)
             measured |= {"cpu_s": round(usage.cpu_s, 3), "peak_memory_mib": round(usage.peak_memory_mib, 1)}
             self._finish(path, "done", outputs, measured)
 
-    def _finish(self, path: str, state: str, outputs: Outputs, measured: dict[str, Any]) -> None:
-        self._schedule.set(path, "cached" if state == "cached" else "done")
+    def _tell_notes(self) -> None:
+        """Tells how far the tasks are, and of attempts that failed."""
+        while not self._said.empty():
+            path, text = self._said.get()
+            self._tell({"event": "progress", "stage": self._names[path], "kind": "note", "text": text})
+        for begun in self._running.values():
+            for note in begun.notes.new():
+                self._tell({**note, "event": "progress", "stage": self._names[begun.path]})
+
+    def _finish(self, path: str, state: Literal["done", "cached"], outputs: Outputs, measured: dict[str, Any]) -> None:
+        self._schedule.set(path, state)
         self._context.outputs[path] = outputs
-        self._note_end(path, "COMPLETE")
+        is_imported = "importer" in self._spec.nodes[path].executor
+        self._context.note_end(path, "COMPLETE", by_launcher=state == "done" and not is_imported)
         self._measured[path] = measured
         self._tell({"event": "stage", "stage": self._names[path], "state": state, **measured})
 
     def _fail(self, path: str, error: str, measured: dict[str, Any]) -> None:
         self._schedule.set(path, "failed")
-        self._note_end(path, "FAILED")
         self._measured[path] = {**measured, "error": error}
         if not self.failed:
             self.failed, self.error = path, error
         self._tell({"event": "stage", "stage": self._names[path], "state": "failed", "error": error, **measured})
 
-    def _note_end(self, path: str, state: str) -> None:
-        """Notes how a task ended, and how the DAGs around it will: one failure is the failure of all."""
-        for node in self._spec.around(path):
-            if self._context.states.get(node.path) != "FAILED":
-                self._context.states[node.path] = state
+    def _skip(self, node: Node) -> None:
+        """Notes that the condition of a task, or of a DAG and so of all in it, does not hold."""
+        self._schedule.set(node.path, "skipped")
+        self._context.note_end(node.path, "CANCELED", by_launcher=False)
+        for path in self._spec.leaves(node.path):
+            self.skipped[self._names[path]] = f"the condition does not hold: {node.condition}"
 
     def _tell_skipped(self, before: Sequence[str]) -> None:
         for (path, state), earlier in zip(self._schedule.states.items(), before, strict=True):
             if state == "skipped" != earlier:
-                self._tell({"event": "stage", "stage": self._names[path], "state": "skipped"})
+                name = self._names[path]
+                why = self.skipped.setdefault(name, f"it needs {self._schedule.skipped_need(path)}, which was skipped")
+                self._tell({"event": "stage", "stage": name, "state": "skipped", "why": why})
 
     def _interrupt(self) -> None:
         self._launcher.stop()
-        for path, _, started_s in self._running.values():
-            wall_s = round(time.monotonic() - started_s, 3)
-            self._tell({"event": "stage", "stage": self._names[path], "state": "interrupted", "wall_s": wall_s})
+        for begun in self._running.values():
+            wall_s = round(time.monotonic() - begun.started_s, 3)
+            self._tell({"event": "stage", "stage": self._names[begun.path], "state": "interrupted", "wall_s": wall_s})
 
     def _task_folder(self, path: str) -> Path:
         return self._folder.replay(self.run_id) / path.replace("/", ".")
@@ -226,7 +268,13 @@ class Replay:
     def _write(self, state: str) -> None:
         """Writes what happened, and where outputs are, beside the logs."""
         tasks = [
-            {"name": self._names[path], "state": found, **self._measured.get(path, {}), "outputs": self._outputs(path)}
+            {
+                "name": self._names[path],
+                "state": found,
+                **({"why": self.skipped[self._names[path]]} if self._names[path] in self.skipped else {}),
+                **self._measured.get(path, {}),
+                "outputs": self._outputs(path),
+            }
             for path, found in self._schedule.states.items()
         ]
         record = {

@@ -39,7 +39,8 @@ class Context:
         run_id: of this replay.
         parameters: values of the pipeline's parameters.
         outputs: what finished tasks left, by path.
-        states: how tasks and DAGs ended, by path: "COMPLETE" or "FAILED", for an exit handler.
+        states: of tasks that ended, and of the DAGs around them, by path: "COMPLETE", "FAILED", or "CANCELED" of one
+            whose condition did not hold. It is what the backend tells an exit handler.
     """
 
     spec: Spec
@@ -47,6 +48,29 @@ class Context:
     parameters: Mapping[str, Any]
     outputs: dict[str, Outputs] = dataclasses.field(default_factory=dict)
     states: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def note_end(self, path: str, state: str, *, by_launcher: bool) -> None:
+        """Notes how a task ended.
+
+        The state of the DAGs around it follows only where a launcher has run: it alone writes them. So a DAG whose last
+        task was skipped, or came from the cache, stays RUNNING for ever, and an exit handler is told so.
+
+        Args:
+            path: of the task.
+            state: "COMPLETE", "FAILED" or "CANCELED".
+            by_launcher: whether its container ran.
+        """
+        self.states[path] = state
+        if not by_launcher:
+            return
+        for dag in reversed([*self.spec.around(self.spec.nodes[path].parent)]):
+            ended = [self.states.get(child, "") for child in dag.children]
+            if all(each in ("COMPLETE", "CANCELED") for each in ended):
+                self.states[dag.path] = "COMPLETE"
+            elif "FAILED" in ended:
+                self.states[dag.path] = "FAILED"
+            else:
+                return
 
     def inputs(self, path: str) -> dict[str, Any]:
         """Returns ExecutorInput.inputs of a task or DAG: `parameterValues` and `artifacts`.
@@ -110,7 +134,7 @@ class Context:
 
     def _final_status(self, node: Node, producer: str) -> dict[str, Any]:
         return {
-            "state": self.states.get(_sibling(node, producer), "COMPLETE"),
+            "state": self.states.get(_sibling(node, producer), "RUNNING"),
             "pipelineTaskName": producer,
             "pipelineJobResourceName": f"{self.spec.name}-{self.run_id}",
             "error": {},

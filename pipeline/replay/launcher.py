@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from applications.errors import StageError
 from pipeline.kubeflow_entrypoint import STAGING_ROOT
 from pipeline.replay import placeholders, values
 from pipeline.replay.inputs import Outputs, as_json
+from pipeline.replay.retries import Retries
 from pipeline.replay.spec import Node
 from pipeline.replay.storage import Storage, local_path
 from pipeline.stage_process import Usage
@@ -47,12 +48,16 @@ class Job:
         executor_input: its inputs, and its outputs as `inputs.provisioned` makes them for `staging`.
         folder: of this task in this replay: log, inputs and staging folder.
         storage: the object store.
+        longest_pause_s: before another attempt, in seconds; the spec may ask for minutes.
+        note: takes a line about what goes on; called in the thread that runs the job.
     """
 
     node: Node
     executor_input: Mapping[str, Any]
     folder: Path
     storage: Storage
+    longest_pause_s: float = 0.0
+    note: Callable[[str], None] = lambda text: None
 
     @property
     def log(self) -> Path:
@@ -71,10 +76,10 @@ class Launcher:
     def __init__(self) -> None:
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
-        self._is_stopped = False
+        self._stopped = threading.Event()
 
     def run(self, job: Job) -> tuple[Outputs, Usage]:
-        """Runs one job, again where it fails and its retry policy lets it; no time passes between two attempts.
+        """Runs one job, again where it fails and its retry policy lets it.
 
         Returns:
             What it left, and what its last attempt took.
@@ -87,14 +92,17 @@ class Launcher:
         (job.folder / INPUT_FILE).write_text(json.dumps(job.executor_input, indent=1) + "\n", encoding="utf-8")
         if "importer" in job.node.executor:
             return _imported(job), Usage(cpu_s=0.0, peak_memory_mib=0.0)
-        attempts = 1 + int(job.node.task.get("retryPolicy", {}).get("maxRetryCount", 0))
-        for attempt in range(1, attempts + 1):
+        policy, began_s, attempt = Retries.of(job.node), time.monotonic(), 1
+        while True:
             _stage(job)
             status, usage = self._execute(job, attempt)
             if status == 0:
                 break
-            if attempt == attempts or self._is_stopped:
-                raise TaskFailed(_failure(job, status, attempts))
+            pause_s = policy.pause_s(attempt, time.monotonic() - began_s)
+            if pause_s is None or self._stopped.is_set():
+                raise TaskFailed(_failure(job, status, attempt) + policy.why_none)
+            self._pause(job, pause_s, f"attempt {attempt} of {policy.count + 1} failed")
+            attempt += 1
         outputs = collected(job)
         shutil.rmtree(job.staging)
         return outputs, usage
@@ -102,7 +110,7 @@ class Launcher:
     def stop(self) -> None:
         """Ends every container; `run` raises in the threads that wait for them."""
         with self._lock:
-            self._is_stopped = True
+            self._stopped.set()
             running = list(self._processes)
         for process in running:
             _signal(process, signal.SIGTERM)
@@ -112,6 +120,13 @@ class Launcher:
         for process in running:
             _signal(process, signal.SIGKILL)
 
+    def _pause(self, job: Job, pause_s: float, why: str) -> None:
+        """Waits before another attempt, as long as the spec says but not longer than whoever sits here would."""
+        shortened = f" (a cluster waits {pause_s:.0f} s)" if pause_s > job.longest_pause_s else ""
+        pause_s = min(pause_s, job.longest_pause_s)
+        job.note(f"{why}; the next in {pause_s:.0f} s{shortened}")
+        self._stopped.wait(pause_s)
+
     def _execute(self, job: Job, attempt: int) -> tuple[int, Usage]:
         """Runs the container's command once, in a process group of its own; returns its exit status."""
         with job.log.open("ab") as log:
@@ -119,7 +134,7 @@ class Launcher:
                 log.write(f"\n--- attempt {attempt} ---\n".encode())
                 log.flush()
             with self._lock:
-                if self._is_stopped:
+                if self._stopped.is_set():
                     raise TaskFailed(f"{job.node.name} was stopped before it began.")
                 process = _started(job, log.fileno())
                 self._processes.add(process)

@@ -14,7 +14,8 @@ class Schedule:
     """The states of a replay's tasks.
 
     A task starts when all it waits for, and all that the DAGs around it wait for, ended well. It is skipped where one
-    of these was. After a failure nothing starts but exit handlers, and these when nothing they wait for can go on.
+    of these was: the backend gives Argo `depends: X.Succeeded`, and what is omitted so fails nothing. After a failure
+    nothing starts but exit handlers, and these when nothing they wait for can go on.
     """
 
     def __init__(self, spec: Spec) -> None:
@@ -62,6 +63,11 @@ class Schedule:
             if state in states:
                 return state
         return "done"  # in Argo a DAG ended well even where tasks in it were skipped
+
+    def skipped_need(self, path: str) -> str:
+        """Returns the name of the first task or DAG that a task waits for and that was skipped; "" for none."""
+        found = [each for each in self._needs(path) if self.state(each) == "skipped"]
+        return self._spec.nodes[found[0]].name if found else ""
 
     def _needs(self, path: str) -> list[str]:
         return [each for node in self._spec.around(path) for each in node.needs]

@@ -26,8 +26,9 @@ class Storage:
         return local_path(uri, self.folder)
 
     def has(self, uri: str) -> bool:
-        """Returns whether there is anything under a URI."""
-        return self.path(uri).exists()
+        """Returns whether there is an object of that URI or under it; a folder without files is none."""
+        path = self.path(uri)
+        return path.is_file() or any(names for _, _, names in os.walk(path))
 
     def download(self, uri: str, target: Path) -> None:
         """Copies what lies under a URI to `target`; where there is nothing, nothing is made."""

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from applications import discovery
-from applications.settings import IngestSettings, SplitSettings
+from applications.settings import IngestSettings, SpanSettings, SplitSettings
 from applications.spec import Application
 
 
@@ -77,25 +77,27 @@ class Ingested:
 
 
 def run_ingest(
-    data: Path, out: Path, application: Application, *, beam: tuple[str, ...] = (), **ingest: Any
+    data: Path | str, out: Path, application: Application, *, beam: tuple[str, ...] = (), **ingest: Any
 ) -> Ingested:
-    """Runs the executor as TFX would."""
+    """Runs the executor as TFX would; the data may be a pattern of spans."""
     from tfx.dsl.components.base.base_beam_executor import BaseBeamExecutor
     from tfx.types.standard_artifacts import Examples
 
-    from components import Quarantine
+    from components import DataWindow, Quarantine
     from components.ingest.executor import Executor
+    from components.window import look
 
-    examples, quarantine = Examples(), Quarantine()
-    examples.uri, quarantine.uri = str(out / "examples"), str(out / "quarantine")
+    window, examples, quarantine = DataWindow(), Examples(), Quarantine()
+    window.uri, examples.uri, quarantine.uri = (str(out / name) for name in ("window", "examples", "quarantine"))
+    look(str(data), SpanSettings()).write(Path(window.uri))
     settings = {
         "ingest": dataclasses.asdict(IngestSettings(**ingest)),
         "split": dataclasses.asdict(application.split),
     }
     arguments = ["--runner=FnApiRunner", "--sdk_container_image=unused", *beam]
     context = BaseBeamExecutor.Context(beam_pipeline_args=arguments, tmp_dir=str(out))
-    properties = {"application": application.name, "data_path": str(data), "settings": json.dumps(settings)}
-    Executor(context).Do({}, {"examples": [examples], "quarantine": [quarantine]}, properties)
+    properties = {"application": application.name, "settings": json.dumps(settings)}
+    Executor(context).Do({"window": [window]}, {"examples": [examples], "quarantine": [quarantine]}, properties)
     return Ingested(examples, quarantine)
 
 
@@ -104,7 +106,7 @@ def ingest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chips: Application) 
     """Runs ingest over a folder: `ingest(data, application=…, beam=…, max_bad_share=…)`."""
     count = iter(range(1000))
 
-    def run(data: Path, *, application: Application = chips, **options: Any) -> Ingested:
+    def run(data: Path | str, *, application: Application = chips, **options: Any) -> Ingested:
         monkeypatch.setattr(discovery, "load", lambda _: application)
         return run_ingest(data, tmp_path / f"ingest-{next(count)}", application, **options)
 

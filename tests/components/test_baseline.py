@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 from tfx.types import standard_artifacts
 
-from components import baseline
-from serving import manifest
+from applications.settings import SpanSettings
+from components import DataWindow, baseline
+from components.window import look
+from serving import considered, made_from, manifest
+from serving.considered import Considered
 from serving.model_json import ModelJson
 from serving.versions import ModelFolder
 
@@ -95,19 +98,104 @@ def test_a_version_made_from_the_same_things_is_the_candidate_itself_and_is_pass
     assert baseline.copy_newest(folder, tmp_path / "artifact", made_from="second") == older
 
 
-def test_the_component_writes_the_version_as_a_property(folder: ModelFolder, tmp_path: Path) -> None:
+CONFIGURATION = json.dumps({"data": "chips", "train": {"epochs": 3}, "local": {"stages_at_once": 2}})
+MADE_WITH = json.dumps({"code_version": "c0de", "weights_digest": ""})
+
+
+@pytest.fixture
+def window(tmp_path: Path) -> DataWindow:
+    (tmp_path / "chips").mkdir()
+    (tmp_path / "chips" / "a.png").write_bytes(b"1")
+    made = DataWindow()
+    made.uri = str(tmp_path / "window")
+    look(str(tmp_path / "chips"), SpanSettings()).write(tmp_path / "window")
+    return made
+
+
+def run(folder: ModelFolder, window: DataWindow, **given: object) -> standard_artifacts.Model:
+    model = standard_artifacts.Model()
+    model.uri = str(folder.destination.parent / "artifact")
+    told = {"destination": str(folder.destination), "model_name": folder.model, "state": "1", **given}
+    baseline.Baseline.test_call(window=window, model=model, **told)
+    return model
+
+
+def asked(folder: ModelFolder, window: DataWindow, **given: object) -> int:
+    told = {"configuration": CONFIGURATION, "made_with": MADE_WITH, **given}
+    return run(folder, window, **told).get_int_custom_property("is_new")
+
+
+def digest(window: DataWindow) -> str:
+    data = json.loads(Path(window.uri, "window.json").read_text())["fingerprint"]
+    return made_from.digest(json.loads(CONFIGURATION), data, "c0de", "")
+
+
+def test_the_component_writes_the_version_as_a_property(folder: ModelFolder, window: DataWindow) -> None:
     version = push(folder, "new")
-    model = standard_artifacts.Model()
-    model.uri = str(tmp_path / "artifact")
-    baseline.Baseline.test_call(model=model, destination=str(folder.destination), model_name=folder.model, state="1")
-    assert model.get_string_custom_property("version") == str(version)
+    assert run(folder, window).get_string_custom_property("version") == str(version)
 
 
-def test_the_component_without_a_version_writes_an_empty_property(folder: ModelFolder, tmp_path: Path) -> None:
-    model = standard_artifacts.Model()
-    model.uri = str(tmp_path / "artifact")
-    node = baseline.Baseline(destination=str(folder.destination), model_name=folder.model, state="1", code_version="2")
-    executor = node.executor_spec.executor_class()
-    executor.Do({}, {"model": [model]}, dict(node.exec_properties))
+def test_the_component_without_a_version_writes_an_empty_property(folder: ModelFolder, window: DataWindow) -> None:
+    model = run(folder, window)
     assert model.get_string_custom_property("version") == ""
-    assert absent(tmp_path / "artifact")
+    assert absent(Path(model.uri))
+
+
+def test_where_nothing_was_considered_yet_there_is_something_new(folder: ModelFolder, window: DataWindow) -> None:
+    assert asked(folder, window) == 1
+
+
+def test_a_model_that_was_considered_already_is_nothing_new_and_that_is_said(
+    folder: ModelFolder, window: DataWindow, caplog: pytest.LogCaptureFixture
+) -> None:
+    was = Considered(
+        made_from=digest(window), verdict="not blessed", pushed_version=0, ended_utc="2026-11-20T02:00:00Z"
+    )
+    was.write(folder)
+    with caplog.at_level(logging.INFO):
+        assert asked(folder, window) == 0
+        assert asked(folder, window, run_unchanged=True) == 1
+    said = "Nothing changed since 2026-11-20T02:00:00Z, when the model was not blessed: nothing is trained."
+    assert said in caplog.text
+    assert "run_unchanged is true, so it is trained again." in caplog.text
+
+
+def test_other_data_settings_or_code_are_something_new(folder: ModelFolder, window: DataWindow, tmp_path: Path) -> None:
+    Considered(made_from=digest(window), verdict="blessed", pushed_version=0).write(folder)
+    assert asked(folder, window) == 0
+    assert asked(folder, window, configuration=CONFIGURATION.replace("3", "4")) == 1
+    assert asked(folder, window, made_with=MADE_WITH.replace("c0de", "c0df")) == 1
+    (tmp_path / "chips" / "b.png").write_bytes(b"2")
+    look(str(tmp_path / "chips"), SpanSettings()).write(tmp_path / "window")
+    assert asked(folder, window) == 1
+
+
+def test_how_the_machine_is_used_is_nothing_new(folder: ModelFolder, window: DataWindow) -> None:
+    Considered(made_from=digest(window), verdict="blessed", pushed_version=0).write(folder)
+    assert asked(folder, window, configuration=CONFIGURATION.replace('at_once": 2', 'at_once": 7')) == 0
+
+
+def test_a_pushed_version_that_somebody_removed_is_made_again(folder: ModelFolder, window: DataWindow) -> None:
+    version = push(folder, "new")
+    Considered(made_from=digest(window), verdict="blessed", pushed_version=version).write(folder)
+    assert asked(folder, window) == 0
+    folder.version_path(version).rename(folder.destination / "elsewhere")
+    assert asked(folder, window) == 1
+
+
+def test_the_versions_of_the_candidate_itself_are_passed_over_also_where_the_stage_finds_out_which(
+    folder: ModelFolder, window: DataWindow
+) -> None:
+    older = push(folder, "old", made_from="first")
+    push(folder, "new", made_from=digest(window))
+    model = run(folder, window, configuration=CONFIGURATION, made_with=MADE_WITH)
+    assert model.get_string_custom_property("version") == str(older)
+
+
+def test_a_note_that_cannot_be_read_is_none(folder: ModelFolder, caplog: pytest.LogCaptureFixture) -> None:
+    assert considered.read(folder) is None
+    folder.path.mkdir(parents=True)
+    for text in ("{", "[]", '{"made_from": "m"}'):
+        (folder.path / ".considered.json").write_text(text)
+        assert considered.read(folder) is None
+    assert caplog.text.count("is passed over") == 3

@@ -236,3 +236,71 @@ def test_a_full_disk_is_an_output_error() -> None:
     assert isinstance(found, OutputError)
     assert "No space left on device" in str(found)
     assert "--out" in str(found)
+
+
+@pytest.fixture
+def two_spans(tmp_path: Path, chips: Any, make_picture: Any, to_png: Any) -> Path:
+    """Spans 2 and 10 of 20 different pictures a class each; the second has no water."""
+    for span in (2, 10):
+        for number, name in enumerate(chips.classes):
+            folder = tmp_path / "field" / str(span) / name
+            folder.mkdir(parents=True)
+            for item in range(20):
+                (folder / f"{item:03d}.png").write_bytes(to_png(make_picture(span * 10_000 + number * 1000 + item)))
+    for path in (tmp_path / "field" / "10" / "water").iterdir():
+        path.unlink()
+    (tmp_path / "field" / "10" / "water").rmdir()
+    return tmp_path / "field"
+
+
+def test_all_spans_are_one_data_set_whose_origins_say_which_span(ingest: Run, two_spans: Path) -> None:
+    result = ingest(f"{two_spans}/{{SPAN}}")
+    found = {value(example, features.ORIGIN).decode(): example for _, example in result.rows()}
+    assert set(found) == {str(path.relative_to(two_spans)) for path in two_spans.glob("*/*/*")}
+    for origin in ("2/grass/004.png", "10/grass/004.png"):
+        assert value(found[origin], features.IMAGE) == (two_spans / origin).read_bytes()
+    assert result.summary["by_class"] == {"grass": 40, "sand": 40, "water": 20}
+    assert result.examples.span == 10
+
+
+def test_the_version_that_is_read_is_written_on_the_examples(ingest: Run, chips_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "versions" / "7"
+    for version in (1, 2):
+        (folder / f"v{version}").mkdir(parents=True)
+    for path in list(chips_folder.iterdir()):
+        path.rename(folder / "v2" / path.name)
+    examples = ingest(f"{tmp_path}/versions/{{SPAN}}/v{{VERSION}}").examples
+    assert (examples.span, examples.version) == (7, 2)
+
+
+def test_copies_in_two_spans_are_what_copies_in_one_folder_are(ingest: Run, two_spans: Path) -> None:
+    same = (two_spans / "2" / "grass" / "004.png").read_bytes()
+    (two_spans / "10" / "grass" / "twin.png").write_bytes(same)
+    doubted = (two_spans / "2" / "sand" / "004.png").read_bytes()
+    (two_spans / "10" / "grass" / "other.png").write_bytes(doubted)
+    result = ingest(f"{two_spans}/{{SPAN}}")
+    homes = {
+        value(example, features.ORIGIN).decode(): (split, value(example, features.GROUP))
+        for split, example in result.rows()
+    }
+    assert homes["2/grass/004.png"] == homes["10/grass/twin.png"]
+    assert [(line["origin"], line["detail"]) for line in result.refused] == [
+        ("10/grass/other.png", "the same bytes are 2/sand/004.png, of class sand"),
+        ("2/sand/004.png", "the same bytes are 10/grass/other.png, of class grass"),
+    ]
+
+
+def test_a_folder_of_one_span_that_is_no_class_is_named_with_its_span(ingest: Run, two_spans: Path) -> None:
+    (two_spans / "10" / "wter").mkdir()
+    with pytest.raises(DataError, match=r"field/10: folder 'wter' is no class of test/chips.*Did you mean 'water'"):
+        ingest(f"{two_spans}/{{SPAN}}")
+
+
+def test_a_class_that_no_span_has_stops_the_run(ingest: Run, two_spans: Path) -> None:
+    for path in (two_spans / "2" / "water").iterdir():
+        path.unlink()
+    (two_spans / "2" / "water").rmdir()
+    with pytest.raises(
+        DataError, match=r"2 folders from .*field/2 to .*field/10: class folder 'water' is missing\. Add"
+    ):
+        ingest(f"{two_spans}/{{SPAN}}")

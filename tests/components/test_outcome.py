@@ -19,6 +19,11 @@ def status(state, message=""):
         (status("COMPLETE"), "SUCCEEDED", "Run spring of a/b completed."),
         (status("FAILED", "out of memory"), "FAILED", "Run spring of a/b failed: out of memory"),
         (status("CANCELED"), "CANCELLED", "Run spring of a/b was cancelled."),
+        (
+            status("RUNNING"),
+            "UNKNOWN",
+            "Run spring of a/b ended; its last stages were skipped or answered from the cache.",
+        ),
         ("", "UNKNOWN", "Run spring of a/b ended; the server does not tell how."),
     ],
 )

@@ -10,10 +10,12 @@ import pytest
 from tfx.types import standard_artifacts
 
 from applications.errors import OutputError
+from applications.settings import SpanSettings
 from applications.spec import Application
-from components import Verdict
+from components import DataWindow, Verdict
 from components import push as pushing
-from serving import model_json, versions
+from components.window import Window, look
+from serving import considered, made_from, model_json, versions
 from serving.versions import ModelFolder
 
 VERDICT = {"verdict": "blessed", "sentence": "Accuracy 0.93 is above 0.90.", "checks": []}
@@ -31,7 +33,14 @@ class World:
         (root / "verdict").mkdir()
         (root / "verdict" / "verdict.json").write_text(json.dumps(VERDICT))
         (root / "verdict" / "metrics.json").write_text(json.dumps(METRICS))
+        (root / "chips").mkdir()
+        (root / "chips" / "a.png").write_bytes(b"1")
+        self.window.write(root / "window")
         self.train("first")
+
+    @property
+    def window(self) -> Window:
+        return look(str(self.root / "chips"), SpanSettings())
 
     def train(self, content: str) -> None:
         model = self.root / "model" / "Format-Serving"
@@ -39,12 +48,13 @@ class World:
         (model / "saved_model.pb").write_text(content)
         (model / "variables" / "variables.index").write_text(content)
 
-    def push(self, *, is_blessed: int = 1, is_fit: int = 1, keep: int = 0) -> Any:
+    def push(self, *, is_blessed: int = 1, is_fit: int = 1, keep: int = 0, **told: str) -> Any:
         kinds = {
             "model": standard_artifacts.Model,
             "model_blessing": standard_artifacts.ModelBlessing,
             "infra_blessing": standard_artifacts.InfraBlessing,
             "verdict": Verdict,
+            "window": DataWindow,
             "pushed_model": standard_artifacts.PushedModel,
         }
         artifacts = {name: kind() for name, kind in kinds.items()}
@@ -57,8 +67,8 @@ class World:
             application=self.application.name,
             destination=str(self.destination),
             configuration=json.dumps({"version": 1, "train": {"epochs": 3}}),
-            data_fingerprint="f00d",
             keep_versions=keep,
+            **told,
         )
         return artifacts["pushed_model"]
 
@@ -78,7 +88,7 @@ def test_a_blessed_model_becomes_a_version_that_says_what_it_is(world: World) ->
     assert about.metrics == {"accuracy": {"value": 0.93, "low": 0.91, "high": 0.94}}
     assert about.verdict == VERDICT
     assert about.configuration["train"] == {"epochs": 3}
-    assert about.data == {"fingerprint": "f00d", "test_items": 800, "test_groups": 790}
+    assert about.data == {"fingerprint": world.window.fingerprint, "test_items": 800, "test_groups": 790}
     assert set(about.files) == {"saved_model.pb", "variables/variables.index"}
 
 
@@ -107,7 +117,7 @@ def test_without_both_blessings_nothing_is_pushed_and_the_reason_is_kept(
     world: World, blessings: dict[str, int], reasons: list[str]
 ) -> None:
     pushed = world.push(**blessings)
-    assert not world.destination.exists()
+    assert world.folder.versions() == []
     assert pushed.get_int_custom_property("pushed") == 0
     reason = json.loads((world.root / "pushed_model" / "not_pushed.json").read_text())["reason"]
     assert all(each in reason for each in reasons)
@@ -174,9 +184,53 @@ def test_a_push_interrupted_before_the_rename_leaves_no_version_and_a_repeated_o
     assert len(world.folder.versions()) == 1
 
 
+def test_the_spans_behind_a_model_are_named(world: World) -> None:
+    for span in (3, 12):
+        (world.root / "field" / str(span)).mkdir(parents=True)
+        (world.root / "field" / str(span) / "a.png").write_bytes(b"1")
+    pattern = str(world.root / "field" / "{SPAN}")
+    look(pattern, SpanSettings()).write(world.root / "window")
+    world.push()
+    about = model_json.read(world.folder.version_path(world.folder.newest() or 0))
+    assert (about.data["pattern"], about.data["spans"]) == (pattern, ["3", "12"])
+
+
+@pytest.mark.parametrize("is_blessed", [1, 0])
+def test_it_is_noted_that_a_model_was_considered_pushed_or_not(world: World, is_blessed: int) -> None:
+    world.push(is_blessed=is_blessed, made_from="m")
+    noted = considered.read(world.folder)
+    assert noted is not None
+    assert (noted.made_from, noted.verdict) == ("m", "blessed")
+    assert noted.pushed_version == (world.folder.newest() or 0)
+    assert noted.ended_utc.endswith("Z")
+    assert [path.name for path in world.folder.path.iterdir() if not path.name.isdigit()] == [".considered.json"]
+
+
+def test_the_note_changes_neither_the_state_of_the_folder_nor_its_versions(world: World) -> None:
+    before = versions.state(str(world.destination), "test-chips")
+    world.push(is_blessed=0, made_from="m")
+    assert versions.state(str(world.destination), "test-chips") == before
+    assert (world.folder.versions(), world.folder.leftovers()) == ([], [])
+
+
+def test_a_folder_that_cannot_be_written_to_is_only_a_warning_where_nothing_is_pushed(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.destination.write_text("mine")
+    world.push(is_blessed=0)
+    assert "the next run will not see that nothing changed" in caplog.text
+
+
+def test_where_it_is_not_told_the_stage_finds_out_what_the_model_is_made_from(world: World) -> None:
+    world.push(made_with=json.dumps({"code_version": "c0de", "weights_digest": ""}))
+    about = model_json.read(world.folder.version_path(world.folder.newest() or 0))
+    wanted = made_from.digest({"version": 1, "train": {"epochs": 3}}, world.window.fingerprint, "c0de", "")
+    assert about.made_from == wanted
+
+
 def test_the_state_of_the_destination_leaves_out_what_is_made_from_the_same_things(world: World) -> None:
     before = versions.state(str(world.destination), "test-chips", "mine")
-    about = pushing.describe(world.application, {}, "f00d", pushing.read_evidence(world.root / "verdict"), "mine")
+    about = pushing.describe(world.application, {}, world.window, pushing.read_evidence(world.root / "verdict"), "mine")
     pushing.push(world.root / "model" / "Format-Serving", world.folder, about, 0)
     assert versions.state(str(world.destination), "test-chips", "mine") == before
     assert versions.state(str(world.destination), "test-chips", "other") != before

@@ -21,7 +21,7 @@ def test_every_input_may_be_absent() -> None:
 
 def test_unknown_input_is_refused_with_a_near_name() -> None:
     with pytest.raises(
-        ConfigError, match=r"the report has no input 'verdit'; there are: examples.*Did you mean 'verdict'"
+        ConfigError, match=r"the report has no input 'verdit'; there are: window, examples.*Did you mean 'verdict'"
     ):
         Report(application="satellite/landcover", verdit=Channel(type=Verdict))
 

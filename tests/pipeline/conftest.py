@@ -23,9 +23,9 @@ def kubeflow_module():
 @pytest.fixture
 def kubeflow(kubeflow_module, monkeypatch):
     """A running server; repetitions follow at once."""
-    from pipeline import kubeflow_client, kubeflow_follow
+    from pipeline import kubeflow_connection, kubeflow_follow
 
-    monkeypatch.setattr(kubeflow_client, "BACKOFF_S", 0.0)
+    monkeypatch.setattr(kubeflow_connection, "BACKOFF_S", 0.0)
     monkeypatch.setattr(kubeflow_follow, "_POLL_S", (0.001, 0.001))
     server = kubeflow_module.Server()
     yield server

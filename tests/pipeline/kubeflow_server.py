@@ -35,6 +35,8 @@ class Server:
         ]  # state and tasks at each look at a run; the last stays
         self.token, self.password, self.multi_user = "", "", False
         self.artifacts = {}
+        self.logs: dict[str, str] = {}  # text by the pod's name
+        self.shows = "all"  # what --host leads to: "ui" and "api" are one part of an installation alone
         self.http = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -140,6 +142,36 @@ def task(name, state, seconds=None, error="", outputs=None):
     )
 
 
+def graph(workflow, states):
+    """Makes all nodes of a run as the server tells them: no pods, and ids of those that follow.
+
+    Args:
+        workflow: its name.
+        states: by full name below the workflow, such as `root.train.executor`; None for what Argo omitted.
+    """
+    made = {"": task(workflow, "RUNNING")}
+    for name, state in states.items():
+        above = max((each for each in made if name.startswith(f"{each}.") or not each), key=len)
+        shown = name.removeprefix(above).lstrip(".")
+        hooked = f"{above.rpartition('.')[2]}.onExit"  # Argo shows a hook with the name of what it hangs on
+        made[name] = task(hooked if shown == "onExit" else shown, state, 4)
+        if "(" in name:
+            above = name.partition("(")[0]
+        made[above].child_tasks = [
+            *(made[above].child_tasks or []),
+            api.PipelineTaskDetailChildTask(pod_name=f"{workflow}-{number(f'{workflow}.{name}')}"),
+        ]
+    return list(made.values())
+
+
+def number(name):
+    """The FNV-1a hash by which Argo tells nodes apart."""
+    found = 2166136261
+    for byte in name.encode():
+        found = (found ^ byte) * 16777619 % 2**32
+    return found
+
+
 def read(model, body):
     """Makes a model of a question's body; a field that it has not fails."""
     return api.ApiClient().deserialize(type("Answer", (), {"data": checked(model, body)}), model.__name__)
@@ -186,6 +218,14 @@ def _handler(server):
                 self.send(401, '{"error": "Unauthorized", "message": "Request header error: no user identity."}')
             elif server.password and "session=good" not in (self.headers.get("cookie") or ""):
                 self.login(url.path, body)
+            elif url.path == "/k8s/pod/logs" and server.shows != "api":
+                self.interface_log(query)
+            elif url.path.startswith("/apis/v1alpha1/") and server.shows != "ui":
+                self.api_log(url.path.split("/"))
+            elif url.path.startswith("/apis/v1alpha1/"):
+                self.send(404, f"<!DOCTYPE html><pre>Cannot GET {url.path}</pre>", kind=PAGE)
+            elif server.shows == "api" and not url.path.startswith("/apis/"):
+                self.send(404, "404 page not found\n", kind="text/plain; charset=utf-8")
             elif not url.path.startswith("/apis/"):
                 self.send(200, "<html>the page</html>", kind=PAGE)
             else:
@@ -194,6 +234,22 @@ def _handler(server):
                 self.send(*((404, '{"message": "not found"}') if found is None else (200, text)))
 
         do_POST = do_GET
+
+        def interface_log(self, query):
+            """As frontend/server/handlers/pod-logs.ts of KFP."""
+            name = query.get("podname")
+            if name in server.logs:
+                self.send(200, server.logs[name], kind="")
+            else:
+                said = f"Error: Unable to retrieve workflow status: {name} not found."
+                self.send(500, f"Could not get main container logs: {said}", kind=PAGE)
+
+        def api_log(self, parts):
+            """As backend/src/apiserver/server/run_log_server.go of KFP: what goes wrong comes under status 200."""
+            _, _, _, kind, run_id, _, name, log = parts
+            assert (kind, log) == ("runs", "log")
+            missing = json.dumps({"error_message": f"Failed to read logs for run {run_id}", "error_details": "…"})
+            self.send(200, server.logs.get(name, missing), kind="text/plain; charset=utf-8")
 
         def login(self, path, body):
             """The way through Dex: choose how, fill in the form, come back with a session."""

@@ -93,7 +93,9 @@ def test_a_wrong_override_is_named_with_its_value_and_what_is_expected(applicati
 
 def test_unknown_names_are_listed_with_the_near_one(application, written):
     text = refusal(application, UnknownName, overrides=["train.epoch=3"])
-    assert text.startswith("--set train.epoch=3: no train setting 'epoch'; there are: model, weights, width, epochs")
+    assert text.startswith(
+        "--set train.epoch=3: no train setting 'epoch'; there are: model, weights, warm_start, width, epochs"
+    )
     assert text.endswith("Did you mean 'epochs'?")
     assert "Did you mean 'train'?" in refusal(application, UnknownName, overrides=["trian.epochs=3"])
     assert refusal(application, UnknownName, config_file=written("\ntrian: {}\n")).startswith("mine.yaml line 2: ")
@@ -197,3 +199,29 @@ def test_every_setting_says_what_it_is(project: pathlib.Path):
         notes = field_notes(kind)
         for field in dataclasses.fields(kind):
             assert field.name in notes, f"{section}.{field.name}"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (["train.weights=w.weights.h5", "train.warm_start=true"], "both say where training starts, got 'w.weights.h5'"),
+        (
+            ["tune.enabled=true", "train.warm_start=true"],
+            "tune.enabled looks for another width, got both true; set one",
+        ),
+    ],
+)
+def test_a_warm_start_is_refused_beside_what_contradicts_it(application, overrides, told):
+    assert told in refusal(application, overrides=overrides)
+
+
+def test_spans_of_ready_records_are_refused(application):
+    told = refusal(application, data="field/{SPAN}", overrides=["ingest.format=tfrecord"])
+    assert "spans are read from raw files alone, but ingest.format is 'tfrecord' and data is 'field/{SPAN}'" in told
+
+
+def test_a_runner_that_beam_does_not_have_is_told_at_once(application):
+    text = refusal(application, UnknownName, overrides=["beam.runner=FlinkRuner"])
+    assert "no beam.runner 'FlinkRuner'; there are: FnApiRunner, DataflowRunner" in text
+    assert text.endswith("Did you mean 'FlinkRunner'?")
+    assert resolve(application, overrides=["beam.runner=my.beam.Runner"]).beam.runner == "my.beam.Runner"

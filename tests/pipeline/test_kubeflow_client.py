@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("kfp")
 
 from applications.errors import ConfigError
-from pipeline import kubeflow_client, kubeflow_follow
+from pipeline import kubeflow_connection, kubeflow_follow
 from pipeline.kubeflow_auth import Login
 from pipeline.kubeflow_client import Address, Server, Uploaded, Wanted
 from pipeline.kubeflow_errors import ServerError, Unanswered
@@ -233,7 +233,7 @@ def test_a_server_without_form_says_so(kubeflow):
 
 
 def test_a_host_where_nobody_listens_is_named(monkeypatch):
-    monkeypatch.setattr(kubeflow_client, "BACKOFF_S", 0.0)
+    monkeypatch.setattr(kubeflow_connection, "BACKOFF_S", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     address = Address(host=f"http://127.0.0.1:{port}/")
@@ -248,7 +248,7 @@ def test_a_host_where_nobody_listens_is_named(monkeypatch):
 def test_a_server_that_never_answers_is_given_up(kubeflow, spec, monkeypatch):
     server = connect(kubeflow)
     uploaded = server.upload(spec, "landcover")
-    monkeypatch.setattr(kubeflow_client, "ANSWER_S", 0.05)
+    monkeypatch.setattr(kubeflow_connection, "ANSWER_S", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         server._client._run_api.api_client.configuration.host = f"http://127.0.0.1:{silent.getsockname()[1]}"
         monkeypatch.setattr(Server, "_experiment", lambda *_: "experiments-1")
@@ -278,7 +278,7 @@ def test_an_address_needs_its_scheme_and_certificates_a_file(tmp_path):
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
 def test_a_certificate_is_trusted_only_with_its_ca_file(kubeflow_module, tmp_path, monkeypatch):
-    monkeypatch.setattr(kubeflow_client, "BACKOFF_S", 0.0)
+    monkeypatch.setattr(kubeflow_connection, "BACKOFF_S", 0.0)
     certificate = tmp_path / "server.pem"
     made = subprocess.run(
         [

@@ -133,6 +133,18 @@ CASES = [
         "lifecycles",
         "its driver (lifecycle.preCacheCheck) is never called",
     ),
+    (
+        f"{INNER}.use.retryPolicy",
+        {"maxRetryCount": 2, "backoffDuration": "60s"},
+        "retries",
+        "task use of inner: its retryPolicy has no backoffMaxDuration; the server makes 0 seconds of that",
+    ),
+    (
+        f"{INNER}.use.retryPolicy",
+        {"maxRetryCount": 2, "backoffFactor": 1.5, "backoffMaxDuration": "3600s"},
+        "retries",
+        "its backoffFactor must be a whole number, got 1.5; Argo reads no other.",
+    ),
     (f"{EXECUTORS}.read_executor.container.command", PLAIN, "storage", "own entry point writes to no minio:// root"),
     (f"{INNER}.use.dependentTasks", ["raed"], "producers", "waits for task 'raed', which is not in inner. Did you"),
     (
@@ -162,6 +174,12 @@ CASES = [
         "importers",
         "scheme, got '/earthloop/p'.",
     ),
+    (
+        f"{INNER}.import.triggerPolicy",
+        {"condition": "1 > 2"},
+        "importers",
+        "it imports an artifact on a condition, which the server does not compile. Import it always",
+    ),
     (f"{INNER}.read.dependentTasks", ["use"], "cycles", "inner: its tasks wait for each other: "),
     (
         f"{INNER}.again",
@@ -189,6 +207,30 @@ def test_each_rule_says_what_where_and_the_remedy(path, value, rule, text):
     found = faults(broken(path, value))
     assert rule in {name for name, _ in found}
     assert any(text in sentence for name, sentence in found if name == rule), found
+
+
+def test_a_policy_with_an_end_passes():
+    policy = {"maxRetryCount": 2, "backoffFactor": 2.0, "backoffMaxDuration": "3600s"}
+    assert faults(broken(f"{INNER}.use.retryPolicy", policy)) == []
+
+
+def test_a_file_that_was_cut_off_is_told_as_such_and_nothing_else():
+    [(rule, text)] = faults(KubeflowSpec(pipeline={"components": SOUND["components"]}, platform={}))
+    assert rule == "whole-file"
+    assert text.startswith("the file: it has components and no deploymentSpec, pipelineInfo, root: it looks cut off")
+
+
+@pytest.mark.parametrize(
+    ("document", "text"),
+    [
+        ({"kind": "Workflow", "spec": {}}, "it is a Kubernetes object of kind Workflow. Give the file"),
+        ({"train": {}, "split": {}}, "it has the keys train, split. Give the file that `earthloop compile`"),
+        (dict.fromkeys("abcdefg", 1), "it has the keys a, b, c, d, e and others."),
+    ],
+)
+def test_a_file_of_another_kind_is_told_as_such(document, text):
+    [(rule, found)] = faults(KubeflowSpec(pipeline=document, platform={}))
+    assert (rule, text in found) == ("whole-file", True), found
 
 
 def test_platform_documents_speak_of_executors_that_are_there():
@@ -254,8 +296,10 @@ def test_a_spec_with_faults_is_refused_with_all_of_them():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("a: [\n", r"spec.yaml line \d is not valid YAML"),
-        ("", "spec.yaml must hold a pipeline spec and perhaps a platform document, each a mapping, got 0 documents"),
+        ("a: ]\nb: 1\n", r"spec.yaml line 1 is not valid YAML: [^.]*\.$"),
+        ('a: 1\nb: "x\n', "line 2 is not valid YAML: found unexpected end of stream. The file ends there: it looks"),
+        ("", "spec.yaml is empty, or holds nothing but comments. Compile the pipeline again."),
+        ("- 1\n", "spec.yaml must hold a pipeline spec and perhaps a platform document, each a mapping, got 1"),
         ("platforms: {}\n---\nplatforms: {}\n", "spec.yaml must hold one pipeline spec, got 0"),
     ],
 )

@@ -55,4 +55,4 @@ def test_every_parameter_that_has_a_place_in_the_configuration_names_it_rightly(
     config = configuration.resolve(discovery.load("satellite/landcover"), data="d")
     for parameter in PARAMETERS:
         assert has_place(configuration.to_dict(config), parameter.path), parameter.name
-    assert [parameter.name for parameter in PARAMETERS if not parameter.path] == ["run_name"]
+    assert [parameter.name for parameter in PARAMETERS if not parameter.path] == ["run_name", "run_unchanged"]

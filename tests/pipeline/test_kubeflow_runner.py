@@ -59,6 +59,7 @@ def test_the_parameters_have_the_values_of_the_configuration_as_defaults(spec):
         "at_least": APPLICATION.blessing.at_least,
         "worst_class_at_least": APPLICATION.blessing.worst_class_at_least,
         "push_destination": "/earthloop/serving",
+        "run_unchanged": False,
     }
 
 
@@ -68,30 +69,37 @@ def test_every_stage_that_knows_a_value_gets_the_parameter(spec):
         for key, given in task["inputs"]["parameters"].items():
             if parameter := given.get("componentInputParameter"):
                 found.setdefault(parameter, set()).add(f"{name}: {key}")
+    whole = {"baseline", "push", "report"}  # what is told all of the configuration
+
+    def everywhere(path):
+        return {f"{name}: configuration--{path}" for name in whole}
+
     assert found == {
-        "data": {"ingest: data_path", "push: configuration--data", "report: configuration--data"},
-        "epochs": {
-            "train: custom_config--train--epochs",
-            "push: configuration--train--epochs",
-            "report: configuration--train--epochs",
-        },
-        "at_least": {
-            "bless: settings--blessing--at_least",
-            "push: configuration--blessing--at_least",
-            "report: configuration--blessing--at_least",
-        },
+        "data": {"spans: data_path", *everywhere("data")},
+        "epochs": {"train: custom_config--train--epochs", *everywhere("train--epochs")},
+        "at_least": {"bless: settings--blessing--at_least", *everywhere("blessing--at_least")},
         "worst_class_at_least": {
             "bless: settings--blessing--worst_class_at_least",
-            "push: configuration--blessing--worst_class_at_least",
-            "report: configuration--blessing--worst_class_at_least",
+            *everywhere("blessing--worst_class_at_least"),
         },
-        "push_destination": {
-            "baseline: destination",
-            "push: destination",
-            "push: configuration--push--destination",
-            "report: configuration--push--destination",
-        },
+        "push_destination": {"baseline: destination", "push: destination", *everywhere("push--destination")},
+        "run_unchanged": {"baseline: run_unchanged"},
     }
+
+
+def test_all_behind_the_baseline_hangs_on_whether_there_is_something_new(spec):
+    conditions = {name: task.get("triggerPolicy", {}).get("condition", "") for name, task in tasks(spec).items()}
+    assert {name for name, condition in conditions.items() if not condition} == {"spans", "baseline"}
+    assert all(condition.endswith("metadata['is_new'] == 1.0)") for condition in conditions.values() if condition)
+
+
+def test_baseline_and_push_find_out_alike_what_the_model_is_made_from(spec):
+    one, other = (tasks(spec)[name]["inputs"]["parameters"] for name in ("baseline", "push"))
+    assert one["made_from"] == other["made_from"] == {"runtimeValue": {"constant": ""}}
+    shared = [name for name in one if name == "made_with" or name.startswith("configuration")]
+    assert {name: one[name] for name in shared} == {name: other[name] for name in shared}
+    told = json.loads(one["made_with"]["runtimeValue"]["constant"])
+    assert (len(told["code_version"]), told["weights_digest"]) == (16, "")
 
 
 def test_with_its_defaults_the_trainer_is_told_what_it_is_told_locally(spec):
@@ -103,6 +111,12 @@ def test_with_its_defaults_the_trainer_is_told_what_it_is_told_locally(spec):
 
 def test_the_tuner_learns_the_epochs_too():
     assert "custom_config--train--epochs" in tasks(compiled("tune.enabled=true").spec)["tune"]["inputs"]["parameters"]
+
+
+def test_a_training_that_starts_from_the_last_model_gets_it_from_the_baseline():
+    assert "base_model" not in tasks(compiled().spec)["train"]["inputs"].get("artifacts", {})
+    given = tasks(compiled("train.warm_start=true").spec)["train"]["inputs"]["artifacts"]["base_model"]
+    assert given["taskOutputArtifact"] == {"producerTask": "baseline", "outputArtifactKey": "model"}
 
 
 def test_containers_start_our_entry_point_with_the_arguments_of_tfx(spec):

@@ -6,7 +6,7 @@ from pipeline.partial_run import reused, running, upstream_of
 from pipeline.stage_names import STAGES
 
 UPSTREAM = upstream_of([name for name in STAGES if name != "tune"])
-DATA = ["ingest", "schema", "statistics", "validate", "transform"]
+DATA = ["spans", "ingest", "schema", "statistics", "validate", "transform"]
 
 
 @pytest.mark.parametrize(
@@ -14,8 +14,8 @@ DATA = ["ingest", "schema", "statistics", "validate", "transform"]
     [
         (("", ""), list(UPSTREAM), []),
         (("ingest", ""), list(UPSTREAM), []),
-        (("ingest", "transform"), ["ingest", "schema", "transform"], []),
-        (("transform", "transform"), ["schema", "transform"], ["ingest"]),
+        (("ingest", "transform"), ["spans", "ingest", "schema", "transform"], []),
+        (("transform", "transform"), ["schema", "transform"], ["spans", "ingest"]),
         (("train", "train"), ["train"], DATA),
         (("train", ""), [name for name in UPSTREAM if name not in (*DATA, "split-audit")], ["split-audit", *DATA]),
         (("report", ""), ["report"], [name for name in UPSTREAM if name != "report"]),

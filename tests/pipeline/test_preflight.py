@@ -32,9 +32,9 @@ def test_tune_can_be_named_only_where_it_is_asked_for(application):
 
 
 def test_unknown_stages_and_the_wrong_order_are_refused(application):
-    with pytest.raises(UnknownName, match=r"no stage 'pusher'; there are: ingest, .*Did you mean 'push'"):
+    with pytest.raises(UnknownName, match=r"no stage 'pusher'; there are: spans, .*Did you mean 'push'"):
         preflight.check_stages(resolve(application), "", "pusher")
-    with pytest.raises(UsageError, match="--from push --to ingest; the order is ingest"):
+    with pytest.raises(UsageError, match="--from push --to ingest; the order is spans"):
         preflight.check_stages(resolve(application), "push", "ingest")
 
 
@@ -81,7 +81,7 @@ def test_the_sections_of_each_stage_are_those_it_reads(project):
 @pytest.fixture
 def base(application, tmp_path):
     config = resolve(application, data="chips")
-    stages = [*STAGES[: STAGES.index("tune")], "train"]
+    stages = [*(name for name in STAGES[: STAGES.index("tune")] if name != "baseline"), "train"]
     record = RunRecord.create(
         tmp_path,
         application.name,
@@ -109,7 +109,7 @@ def test_a_partial_run_without_a_fitting_base_names_the_stages_it_lacks(applicat
         preflight.base_run(base, config, "abc", "bless", "bless")
     with pytest.raises(
         UsageError,
-        match="--from train takes the results of ingest, split-audit, schema, .* over from .* but there is no run yet",
+        match="--from train takes the results of spans, ingest, split-audit, .* over from .* but there is no run yet",
     ):
         preflight.base_run(OutputFolder(tmp_path / "none"), config, "abc", "train")
 
@@ -120,7 +120,7 @@ def test_a_partial_run_needs_what_its_stages_depend_on_and_no_more(application, 
     assert preflight.base_run(base, config, "abc", "ingest") == ""
     with pytest.raises(
         UsageError,
-        match="takes the results of ingest, .*evaluate, predict, serving-check over .* lacks .*evaluate, predict",
+        match="takes the results of spans, .*evaluate, predict, serving-check over .* lacks .*evaluate, predict",
     ):
         preflight.base_run(base, config, "abc", "split-audit")  # `bless` behind it waits for them too
 
@@ -151,3 +151,56 @@ def test_a_cluster_needs_raw_data_that_are_named(application):
     with pytest.raises(UsageError, match=r"ingest.format must be 'raw' for Kubeflow Pipelines, got 'tfrecord'"):
         preflight.check_for_cluster(resolve(application, data="/chips", overrides=["ingest.format=tfrecord"]))
     preflight.check_for_cluster(resolve(application, data="/chips"))
+
+
+@pytest.fixture
+def field(application, tmp_path):
+    for span in (1, 2):
+        for name in application.classes:
+            (tmp_path / "field" / str(span) / name).mkdir(parents=True)
+            for number in range(3):
+                (tmp_path / "field" / str(span) / name / f"{number}.jpg").write_bytes(b"jpeg")
+    return tmp_path / "field"
+
+
+def test_the_spans_that_are_read_are_looked_at_together(application, field):
+    def items(last):
+        config = resolve(application, data=f"{field}/{{SPAN}}", overrides=[f"spans.last={last}"])
+        return preflight.check_data(application, config)
+
+    count = 3 * len(application.classes)
+    assert (items(0), items(1)) == (2 * count, count)
+    for path in (field / "2" / "River").iterdir():
+        path.unlink()
+    (field / "2" / "River").rmdir()
+    assert items(0) == 2 * count - 3  # span 1 has rivers
+    with pytest.raises(DataError, match=r"field/2: class folder 'River' is missing"):
+        items(1)
+
+
+def test_what_is_wrong_in_one_span_is_told_with_its_name(application, field):
+    (field / "2" / "Rivr").mkdir()
+    with pytest.raises(DataError, match=r"field/2: folder 'Rivr' is no class .*Did you mean 'River'"):
+        preflight.check_data(application, resolve(application, data=f"{field}/{{SPAN}}"))
+
+
+def test_a_cluster_is_told_of_a_pattern_that_means_nothing(application):
+    with pytest.raises(UsageError, match="Did you mean '{SPAN}'"):
+        preflight.check_for_cluster(resolve(application, data="/earthloop/{SPN}"))
+    preflight.check_for_cluster(resolve(application, data="/earthloop/{SPAN}"))
+
+
+def test_a_serving_folder_that_nothing_can_be_pushed_to_is_told_before_anything_starts(application, tmp_path):
+    (tmp_path / "file").touch()
+
+    def check(destination):
+        preflight.check_destination(resolve(application, overrides=[f"push.destination={destination}"]))
+
+    check("")
+    check(tmp_path / "new" / "serving")
+    with pytest.raises(UsageError, match=r"got '.*/file/serving', but .*/file is a file\."):
+        check(tmp_path / "file" / "serving")
+    with pytest.raises(
+        UsageError, match="must be a folder on this machine or on a mounted volume, got 's3://b/serving'"
+    ):
+        check("s3://b/serving")

@@ -63,8 +63,9 @@ def test_missing_weights_are_named(quick) -> None:
 
 def test_weights_of_another_network_are_refused(learnt, quick) -> None:
     settings = dataclasses.replace(quick, width=12, weights=str(learnt[2] / "network.weights.h5"))
-    with pytest.raises(ConfigError, match="train.weights must fit the network 'small_resnet' of"):
+    with pytest.raises(ConfigError, match="train.weights must fit the network 'small_resnet' of") as caught:
         fitting.compiled((16, 16, 3), 3, 30, settings)
+    assert "objects could not be loaded. Use the train settings it was made with." in str(caught.value)
 
 
 def test_a_lost_loss_stops_the_training_with_advice(toy, quick, tmp_path) -> None:

@@ -47,6 +47,7 @@ def folders(tmp_path: Path, report: dict[str, Any], images: list[bytes], write_j
     report["metrics"]["worst_errors"] = report["metrics"]["worst_errors"][:3]
     write_json(tmp_path / "verdict" / "verdict.json", report["verdict"])
     write_json(tmp_path / "verdict" / "metrics.json", report["metrics"])
+    write_json(tmp_path / "window" / "window.json", {"pattern": "field/{SPAN}", "spans": []})
     write_json(tmp_path / "audit" / "audit.json", report["audit"])
     write_json(tmp_path / "run" / "history.json", report["training"])
     write_json(tmp_path / "check" / "serving_check.json", report["serving_check"])
@@ -75,6 +76,7 @@ def folders(tmp_path: Path, report: dict[str, Any], images: list[bytes], write_j
         application="satellite/landcover",
         configuration={"version": 1},
         code_version="abc",
+        window=tmp_path / "window",
         examples=tmp_path / "examples",
         verdict=tmp_path / "verdict",
         audit=tmp_path / "audit",
@@ -90,6 +92,7 @@ def test_every_artifact_is_in_the_report_and_the_report_is_json(folders: collect
     found: dict[str, Any] = json.loads(json.dumps(collect.collect(folders)))
     assert found["verdict"]["verdict"] == "blessed"
     assert found["training"]["best_epoch"] == 18
+    assert found["window"]["pattern"] == "field/{SPAN}"
     assert found["pushed"] == {"model": "satellite-landcover", "version": 8, "created_utc": None, "files": 2}
     assert found["baseline"]["reason"] == "no version to compare with"
     assert found["statistics"] is None

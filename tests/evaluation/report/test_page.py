@@ -93,6 +93,15 @@ def test_page_has_every_section_with_its_content(report: dict[str, Any]) -> None
     assert all('class="missing"' not in section_of(text, name) for name, *_ in SECTIONS)
 
 
+def test_the_spans_that_were_read_are_named_with_the_statistics(report: dict[str, Any]) -> None:
+    spans = [{"number": number, "version": 1, "path": "", "name": f"{number}/v1"} for number in (2, 10)]
+    report["window"] = {"pattern": "field/{SPAN}/v{VERSION}", "spans": spans}
+    text = re.sub(r"<[^>]+>", "", section_of(page.render(report), "statistics"))
+    assert "Read: 2 spans of field/{SPAN}/v{VERSION}, oldest first: 2/v1, 10/v1." in text
+    report["window"]["spans"] = [{"number": 0, "version": 0, "path": "chips", "name": ""}]
+    assert "Read:" not in section_of(page.render(report), "statistics")
+
+
 def test_markup_is_well_formed_with_headings_in_order_and_links_that_lead_somewhere(report: dict[str, Any]) -> None:
     outline = Outline(page.render(report))
     assert outline.open == []

@@ -32,6 +32,11 @@ def test_runs_are_a_table_with_verdict_and_accuracy(earthloop, finished):
     assert "complete  blessed  0.910 (0.900 to 0.920)" in lines[3]
 
 
+def test_a_run_that_was_asked_to_stop_early_says_how_far_it_came(earthloop, finished, chips):
+    earthloop("run", APP, "--data", chips, "--out", "o", "--to", "bless")
+    assert "complete to bless  blessed" in earthloop("runs", "--out", finished)[1].splitlines()[2]
+
+
 def test_a_damaged_record_does_not_hide_the_others(earthloop, finished):
     (finished / "runs/20990101T000000Z").mkdir()
     text = earthloop("runs", "--out", finished)[1]
@@ -57,6 +62,22 @@ def test_the_report_is_made_again_with_the_record_in_it(earthloop, finished):
     assert code == 0, text
     assert "Blessed: accuracy 0.91 reaches 0.85." in text
     assert record.run_id in (finished / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        ("train: the loss is NaN", "Failed: train: the loss is NaN"),
+        ("the local runner was ended by SIGKILL", "Failed in train: the local runner was ended by SIGKILL"),
+    ],
+)
+def test_the_report_of_a_failed_run_names_the_stage_and_its_log(earthloop, error, told):
+    record = RunRecord.create("o", APP, {"version": 1}, run_id="20990101T000000Z", stages=["ingest", "train"])
+    record.stage("train", state="failed", error="the loss is NaN")
+    record.finish("failed", error=error)
+    code, text = earthloop("report", "--out", "o")
+    assert code == 0
+    assert text.splitlines()[:2] == [told, "  log     o/runs/20990101T000000Z/logs/train.log"]
 
 
 def test_a_report_needs_a_run(earthloop):

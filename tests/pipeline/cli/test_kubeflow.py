@@ -29,7 +29,8 @@ def test_a_sound_spec_is_told_to_be_so_without_importing_anything_heavy(project,
         check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.endswith("satellite-landcover.yaml: 15 executors, no faults found.\n")
+    count = len(next(yaml.safe_load_all((project / GOLDEN).read_text()))["deploymentSpec"]["executors"])
+    assert done.stdout.endswith(f"satellite-landcover.yaml: {count} executors, no faults found.\n")
 
 
 def test_faults_are_told_one_a_line_and_the_exit_code_is_one(earthloop, project):
@@ -64,13 +65,37 @@ def test_compile_writes_a_file_that_the_lint_takes(earthloop):
         *("--deployment", "mine.yaml", "--set", "train.epochs=3", "--run-name", "spring"),
     )
     assert code == 0, text
-    assert "o/spec.yaml: 15 executors, no faults found; parameters: at_least, data, epochs" in text
+    assert "o/spec.yaml: 16 executors, no faults found; parameters: at_least, data, epochs" in text
+    assert "\nThe folder o is new.\n" in text
     assert "Note:" not in text
     head = pathlib.Path("o/spec.yaml").read_text().splitlines()
     assert "#    epochs: 3; At most so many passes over the training split." in head
     spec = next(yaml.safe_load_all(pathlib.Path("o/spec.yaml").read_text()))
     assert spec["deploymentSpec"]["executors"]["train_executor"]["container"]["image"] == "mine:7"
     assert earthloop("lint", "o/spec.yaml")[0] == 0
+
+
+@pytest.mark.slow
+def test_compile_keeps_what_tensorflow_tells_of_itself_from_the_terminal(project, tmp_path):
+    pytest.importorskip("tfx")
+    words = ("compile", APP, "--engine", "kubeflow", "--out", "spec.yaml", "--data", "/earthloop/chips")
+    done = subprocess.run(
+        [sys.executable, "-m", "pipeline.cli.main", *words],
+        env={**os.environ, "PYTHONPATH": str(project)},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_file_that_was_cut_off_is_told_as_such(earthloop, project):
+    text = (project / GOLDEN).read_text()
+    pathlib.Path("half.yaml").write_text("\n".join(text.splitlines()[:300]))
+    code, printed = earthloop("lint", "half.yaml")
+    assert code == 1
+    assert "it has components and no deploymentSpec, pipelineInfo, root: it looks cut off." in printed
 
 
 def test_compile_refuses_what_it_cannot_do_before_it_imports_anything(earthloop):

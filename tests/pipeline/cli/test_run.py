@@ -173,7 +173,7 @@ def test_stages_are_checked_before_the_run(run):
     code, text = run("--to", "tune")
     assert (code, "add --set tune.enabled=true" in text) == (2, True)
     code, text = run("--from", "train")
-    assert (code, "takes the results of ingest, " in text, "there is no run yet" in text) == (2, True, True)
+    assert (code, "takes the results of spans, ingest, " in text, "there is no run yet" in text) == (2, True, True)
 
 
 def test_wrong_settings_are_bad_usage(run):
@@ -185,10 +185,10 @@ def test_without_data_a_synthetic_sample_is_made_once(earthloop, fake, monkeypat
     made = []
 
     class Toy:
-        def inspect(self, path):
+        def inspect(self, *paths):
             from applications.formats.source import Inventory
 
-            return Inventory({"River": sum(1 for _ in pathlib.Path(path).glob("River/*"))})
+            return Inventory({"River": sum(1 for path in paths for _ in pathlib.Path(path).glob("River/*"))})
 
         def synthesize(self, out_dir, *, items, seed):
             made.append((items, seed))
@@ -229,4 +229,36 @@ def test_an_empty_data_path_is_not_taken_for_none(earthloop, fake):
         2,
         "Error: --data must name a folder or URI, got ''. Leave --data out to run on synthetic data.\n",
     )
+    assert not pathlib.Path("o").exists()
+
+
+def test_a_pattern_reads_the_newest_spans_and_says_which(earthloop, chips, fake, tmp_path):
+    for span in (2, 3, 10):
+        shutil.copytree(chips, tmp_path / "here" / "field" / str(span))
+    words = ("run", APP, "--data", "field/{SPAN}", "--set", "spans.last=2", "--out", "o")
+    code, text = earthloop(*words)
+    assert code == 0
+    assert text.startswith("Reads 2 spans from 3 to 10 of field/{SPAN}: 100 files, 0.0 MiB.\n")
+    assert record()["data"] == {
+        "path": str(tmp_path / "here" / "field" / "{SPAN}"),
+        "fingerprint": record()["data"]["fingerprint"],
+        "items": 100,
+        "spans": ["3", "10"],
+    }
+    assert "Nothing changed since" in earthloop(*words)[1]
+    shutil.copytree(chips, tmp_path / "here" / "field" / "11")
+    code, text = earthloop(*words)
+    assert text.startswith("Reads spans 10 to 11 of field/{SPAN}: 100 files")
+    assert "Nothing changed" not in text
+
+
+def test_a_pattern_that_names_nothing_starts_nothing(earthloop, fake, tmp_path):
+    code, text = earthloop("run", APP, "--data", "field/{SPAN}", "--out", "o")
+    assert (code, text) == (
+        1,
+        f"Error: the folder that holds the spans of '{tmp_path}/here/field/{{SPAN}}' must exist, but there is no "
+        f"'{tmp_path}/here/field'. Check --data.\n",
+    )
+    code, text = earthloop("run", APP, "--data", "field/{SPN}", "--out", "o")
+    assert (code, "no pattern word '{SPN}'" in text, "Did you mean '{SPAN}'?" in text) == (2, True, True)
     assert not pathlib.Path("o").exists()

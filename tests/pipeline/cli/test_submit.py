@@ -55,8 +55,67 @@ def test_waiting_ends_with_what_became_of_the_run(earthloop, spec, kubeflow, kub
     assert text.splitlines()[2:] == [
         "train  failed (4 s): out of memory",
         "The run is failed.",
-        f"Where its logs are: earthloop cluster-run runs-2 --host {kubeflow.url}",
+        f"Its logs: earthloop cluster-run runs-2 --host {kubeflow.url} --logs",
     ]
+
+
+STATES = {
+    "root": "FAILED",
+    "root.ingest": "SUCCEEDED",
+    "root.ingest.executor": "SUCCEEDED",
+    "root.train": "FAILED",
+    "root.train.executor": "FAILED",
+}
+
+
+@pytest.fixture
+def failed(earthloop, spec, kubeflow, kubeflow_module):
+    """A run whose task `train` failed; returns the names of the pods of both tasks."""
+    kubeflow.looks = [("FAILED", kubeflow_module.graph("w-1", STATES))]
+    earthloop("submit", spec, "--host", kubeflow.url)
+    return [
+        f"w-1-system-container-impl-{kubeflow_module.number(f'w-1.root.{name}.executor')}"
+        for name in ("ingest", "train")
+    ]
+
+
+def test_waiting_prints_the_end_of_a_failed_tasks_log(earthloop, spec, kubeflow, failed):
+    kubeflow.logs[failed[1]] = "".join(f"line {number}\n" for number in range(40))
+    code, text = earthloop("submit", spec, "--host", kubeflow.url, "--wait")
+    assert code == 1
+    assert "\nThe last lines of train:\nline 10\nline 11\n" in text
+    assert "line 39\n\nThe run is failed.\n" in text
+    kubeflow.logs.clear()
+    code, text = earthloop("submit", spec, "--host", kubeflow.url, "--wait")
+    assert code == 1
+    assert f"No log of train: {kubeflow.url} has no log of train. the user interface: HTTP 500" in text
+
+
+def test_logs_are_printed_of_failed_tasks_or_of_the_one_that_is_named(earthloop, kubeflow, failed):
+    kubeflow.logs.update(zip(failed, ("read\nwritten\n", "out of memory\n"), strict=True))
+    words = ("cluster-run", "runs-1", "--host", kubeflow.url)
+    assert earthloop(*words, "--logs") == (0, "--- train\nout of memory\n")
+    assert earthloop(*words, "--logs", "ingest") == (0, "--- ingest\nread\nwritten\n")
+    assert earthloop(*words, "--logs", "ingest", "--tail", "1") == (0, "--- ingest\nwritten\n")
+    code, text = earthloop(*words, "--logs", "trian")
+    assert (code, "no task of the run 'trian'; there are: ingest, train. Did you mean 'train'?" in text) == (2, True)
+    code, text = earthloop(*words, "--tail", "1")
+    assert (code, "--tail is about logs, which are not asked for. Give --logs too." in text) == (2, True)
+    del kubeflow.logs[failed[1]]
+    code, text = earthloop(*words, "--logs")
+    assert (code, "has no log of train." in text, "kubectl logs -n kubeflow -l pipeline/runid=runs-1" in text) == (
+        1,
+        True,
+        True,
+    )
+
+
+def test_a_server_that_tells_no_pods_is_told(earthloop, spec, kubeflow, kubeflow_module):
+    kubeflow.looks = [("FAILED", [kubeflow_module.task("train", "FAILED", 4)])]
+    earthloop("submit", spec, "--host", kubeflow.url)
+    code, text = earthloop("cluster-run", "runs-1", "--host", kubeflow.url, "--logs", "train")
+    assert code == 1
+    assert text.startswith("The server tells no pods of this run. Ask the cluster: kubectl logs -n kubeflow -l pipe")
 
 
 def test_who_stops_waiting_is_told_that_the_run_goes_on(earthloop, spec, kubeflow, monkeypatch):
@@ -115,8 +174,7 @@ def test_runs_are_listed_and_one_is_shown(earthloop, spec, kubeflow, kubeflow_mo
         "  train   failed     1 min 05 s  killed",
         "artifacts",
         "  train  model  minio://bucket/train/model",
-        "logs",
-        "  kubectl logs -n kubeflow -l pipeline/runid=runs-1 -c main --prefix --tail=-1",
+        f"Next: earthloop cluster-run runs-1 --host {kubeflow.url} --logs",
     ]
     assert earthloop("cluster-runs", *host)[1].splitlines() == [
         "  run     name    created (UTC)     state   time",

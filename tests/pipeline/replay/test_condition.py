@@ -34,6 +34,11 @@ NAMES = {
         ("-7 / 2", -3),
         ("-1 % 2", -1),
         ("7.0 / 2", 3.5),
+        ("inputs.parameter_values['wind'] > 1 && false", False),
+        ("false && inputs.parameter_values['wind'] > 1", False),
+        ("inputs.parameter_values['wind'] > 1 || true", True),
+        ("true || 3", True),
+        ("true ? 1 : inputs.parameter_values['wind']", 1),
     ],
 )
 def test_an_expression_has_its_value(expression, value):
@@ -49,6 +54,10 @@ def test_an_expression_has_its_value(expression, value):
         ("1 == 1 1", "unexpected '1'"),
         ("1 # 2", "is not understood at '# 2'"),
         ("!3", "! needs true or false, got 3"),
+        ("inputs.parameter_values['wind'] > 1 && true", r"cannot be evaluated \(KeyError: 'wind'\)"),
+        ("false || inputs.parameter_values['wind'] > 1", r"cannot be evaluated \(KeyError: 'wind'\)"),
+        ("3 && true", "&& needs true or false, got 3"),
+        ("3 ? 1 : 2", "[?] needs true or false, got 3"),
         ("inputs.parameter_values['count']", "must be true or false, got 3"),
     ],
 )

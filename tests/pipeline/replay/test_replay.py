@@ -90,6 +90,17 @@ def test_a_condition_decides_whether_a_task_and_those_behind_it_run(pipeline, re
     assert done.states == {"asked": state, "behind": state, "beside": "done"}
 
 
+def test_what_is_skipped_says_why_in_view_summary_and_record(pipeline, replay):
+    trigger = {"condition": "inputs.parameter_values['count'] > 5"}
+    pipeline.add("asked", "print('here')", values={"count": 3}, triggerPolicy=trigger)
+    pipeline.add("behind", "print('too')", dependentTasks=["asked"])
+    done = replay(pipeline)
+    why = "the condition does not hold: inputs.parameter_values['count'] > 5"
+    assert f"asked          skipped: {why}\n" in done.printed
+    assert f"\n  skipped asked: {why}\n  skipped behind: it needs asked, which was skipped\n" in done.printed
+    assert [task["why"] for task in done.record["tasks"]] == [why, "it needs asked, which was skipped"]
+
+
 def in_a_dag(pipeline, *, condition=""):
     """Moves all tasks into a DAG `inner`, as compilers do for an exit handler or a condition."""
     tasks, pipeline.tasks = pipeline.tasks, {}
@@ -104,18 +115,44 @@ def test_the_exit_handler_runs_however_the_pipeline_ends_and_is_told_how(pipelin
     pipeline.add("work", script)
     pipeline.add("more", "pass", dependentTasks=["work"])
     in_a_dag(pipeline)
+    add_goodbye(pipeline)
+    done = replay(pipeline)
+    assert done.code == code
+    assert done.log("goodbye") == f"{state}\n"
+    assert done.states["more"] == ("done" if code == 0 else "waiting")
+
+
+STATUS = "import json,sys; print(json.loads(sys.argv[1])['state'])"
+
+
+def add_goodbye(pipeline):
     pipeline.add(
         "goodbye",
-        "import json,sys; print(json.loads(sys.argv[1])['state'])",
+        STATUS,
         args=["{{$.inputs.parameters['status']}}"],
         values={"status": {"taskFinalStatus": {"producerTask": "inner"}}},
         dependentTasks=["inner"],
         triggerPolicy={"strategy": "ALL_UPSTREAM_TASKS_COMPLETED"},
     )
+
+
+def test_an_exit_handler_behind_skipped_tasks_runs_and_is_told_that_the_pipeline_still_does(pipeline, replay):
+    """Nobody but a launcher writes the state of a DAG, and an omitted task never comes to an end."""
+    pipeline.add("work", "pass").add("asked", "pass", dependentTasks=["work"], triggerPolicy={"condition": "1 > 2"})
+    pipeline.add("behind", "pass", dependentTasks=["asked"])
+    in_a_dag(pipeline)
+    add_goodbye(pipeline)
     done = replay(pipeline)
-    assert done.code == code
-    assert done.log("goodbye") == f"{state}\n"
-    assert done.states["more"] == ("done" if code == 0 else "waiting")
+    assert (done.code, done.log("goodbye")) == (0, "RUNNING\n")
+    assert done.states == {"work": "done", "asked": "skipped", "behind": "skipped", "goodbye": "done"}
+
+
+def test_an_exit_handler_behind_a_last_task_from_the_cache_is_told_that_the_pipeline_still_runs(pipeline, replay):
+    pipeline.add("work", "pass", cachingOptions={"enableCache": True})
+    in_a_dag(pipeline)
+    add_goodbye(pipeline)
+    assert replay(pipeline).log("goodbye") == "COMPLETE\n"
+    assert replay(pipeline).log("goodbye") == "RUNNING\n"
 
 
 def test_a_dag_hands_its_parameters_and_artifacts_on(pipeline, replay):
@@ -151,15 +188,29 @@ def test_a_task_is_tried_again_as_often_as_its_policy_says(pipeline, replay, tmp
     )
     count = tmp_path / "count"
     count.write_text("")
-    pipeline.add("shaky", script, args=[str(count)], retryPolicy={"maxRetryCount": 2})
-    done = replay(pipeline)
+    policy = {"maxRetryCount": 2, "backoffDuration": "60s", "backoffFactor": 2.0, "backoffMaxDuration": "3600s"}
+    pipeline.add("shaky", script, args=[str(count)], retryPolicy=policy)
+    done = replay(pipeline, "--longest-pause", "0")
     assert done.code == 0
     assert count.read_text() == "xxx"
     assert "--- attempt 3 ---" in done.log("shaky")
+    assert "attempt 1 of 3 failed; the next in 0 s (a cluster waits 60 s)" in done.printed
+    assert "attempt 2 of 3 failed; the next in 0 s (a cluster waits 120 s)" in done.printed
+
+
+def test_a_policy_without_an_end_is_not_heeded_as_on_a_cluster(pipeline, replay):
+    pipeline.add("bad", FAIL, retryPolicy={"maxRetryCount": 2})
+    done = replay(pipeline)
+    assert done.log("bad").count("the sea is rough") == 1
+    assert (
+        "the sea is rough. It is not tried again, nor would a cluster do so, although maxRetryCount is 2: its "
+        "retryPolicy has no backoffMaxDuration"
+    ) in done.printed
 
 
 def test_a_failing_task_stops_the_rest_and_its_last_words_are_shown(pipeline, replay):
-    pipeline.add("bad", FAIL, retryPolicy={"maxRetryCount": 1}).add("behind", "pass", dependentTasks=["bad"])
+    policy = {"maxRetryCount": 1, "backoffMaxDuration": "60s"}
+    pipeline.add("bad", FAIL, retryPolicy=policy).add("behind", "pass", dependentTasks=["bad"])
     done = replay(pipeline)
     assert done.code == 1
     assert done.states == {"bad": "failed", "behind": "waiting"}
@@ -180,6 +231,28 @@ def test_a_second_replay_takes_from_the_cache_what_asks_for_it_and_did_not_chang
     done = replay(pipeline)
     assert done.states == {"first": "done", "second": "done", "third": "done"}
     assert done.log("second") == "read b\n"
+
+
+def test_what_the_cache_knows_is_made_again_where_it_is_gone_from_the_store(pipeline, replay):
+    cached = {"cachingOptions": {"enableCache": True}}
+    pipeline.add("first", WRITE, args=[OUT, "a"], gives=["made", "empty"], **cached)
+    pipeline.add("second", READ, args=[IN], takes={"found": "first.made"}, **cached)
+    done = replay(pipeline)
+    (done.stored("first", "made") / "said.txt").unlink()
+    done = replay(pipeline)
+    assert done.states == {"first": "done", "second": "done"}
+    assert done.log("second") == "read a\n"
+    assert set(replay(pipeline).states.values()) == {"cached"}
+
+
+def test_epochs_are_told_from_the_log(pipeline, replay):
+    script = (
+        "import logging; logging.basicConfig(level=logging.INFO);"
+        "from applications import progress; progress.report('epoch', done=1, total=3, val_accuracy=0.5);"
+        "print('INFO:earthloop.progress:{no JSON}')"
+    )
+    pipeline.add("train", script)
+    assert "train          epoch 1/3, val_accuracy 0.500\n" in replay(pipeline).printed
 
 
 def importer(pipeline, uri):

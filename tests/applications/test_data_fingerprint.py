@@ -4,8 +4,8 @@ import os
 
 import pytest
 
+from applications.data_fingerprint import fingerprint, fingerprint_of
 from applications.errors import DataPathError
-from pipeline.data_fingerprint import fingerprint
 
 
 @pytest.fixture
@@ -55,3 +55,9 @@ def test_a_single_file_has_a_fingerprint_and_nothing_has_none(data, tmp_path):
     assert fingerprint(str(data / "a/1.jpg")).files == 1
     with pytest.raises(DataPathError, match=r"there is no .*nothing"):
         fingerprint(str(tmp_path / "nothing"))
+
+
+def test_several_folders_are_as_if_each_lay_in_a_folder_of_its_name(data):
+    assert fingerprint_of({"": str(data)}) == fingerprint(str(data))
+    assert fingerprint_of({"a": str(data / "a"), "b": str(data / "b")}) == fingerprint(str(data))
+    assert fingerprint_of({"1": str(data / "a"), "2": str(data / "b")}).digest != fingerprint(str(data)).digest

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from applications import remote
 from applications.errors import DataPathError
 
 
@@ -34,11 +35,24 @@ def fingerprint(path: str) -> DataFingerprint:
     Raises:
         DataPathError: nothing is there.
     """
-    entries = _remote_entries(path) if is_remote(path) else _local_entries(path)
+    return fingerprint_of({"": path})
+
+
+def fingerprint_of(folders: Mapping[str, str]) -> DataFingerprint:
+    """Digests several folders as if each lay in a folder of its name; "" is no folder.
+
+    Args:
+        folders: name → path or URI, in a fixed order.
+
+    Raises:
+        DataPathError: one of them is not there.
+    """
     digest, files, size = hashlib.sha256(), 0, 0
-    for name, bytes_, time_ns in entries:
-        digest.update(f"{name}\0{bytes_}\0{time_ns}\n".encode("utf-8", "surrogateescape"))
-        files, size = files + 1, size + bytes_
+    for folder, path in folders.items():
+        for inside, bytes_, time_ns in _remote_entries(path) if is_remote(path) else _local_entries(path):
+            name = f"{folder}/{inside}" if folder else inside
+            digest.update(f"{name}\0{bytes_}\0{time_ns}\n".encode("utf-8", "surrogateescape"))
+            files, size = files + 1, size + bytes_
     return DataFingerprint(digest=digest.hexdigest()[:16], files=files, size_mib=size / 2**20)
 
 
@@ -86,10 +100,8 @@ def _folder_entries(path: str, prefix: str, above: tuple[tuple[int, int], ...]) 
 
 def _remote_entries(uri: str) -> Iterator[tuple[str, int, int]]:
     """Yields the files below a URI."""
-    from apache_beam.io.filesystems import FileSystems
-
     root = uri.rstrip("/")
-    matched = FileSystems.match([f"{root}/**"])[0].metadata_list
+    matched = remote.match(f"{root}/**")
     if not matched:
         raise DataPathError(f"the data path must hold files, but nothing lies below {uri!r}. Check --data.")
     for item in sorted(matched, key=lambda item: str(item.path)):

@@ -1,0 +1,64 @@
+"""Several spans read as one data set: what each source says of its own folder is told of all folders together."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+
+import apache_beam as beam
+
+from applications.formats.source import Batch, Source
+
+
+@dataclasses.dataclass(frozen=True)
+class Portions:
+    """The folders of one ingest.
+
+    An item's origin is its path from where the spans lie, `<span>/<path in the span>`, so that the same name in two
+    spans is two items. Its address says which folder it is in.
+
+    Attributes:
+        source: reads each folder.
+        folders: name → path; the name of a plain data path is "", and its items keep their origins.
+    """
+
+    source: Source
+    folders: Mapping[str, str]
+
+    def items(self) -> beam.PTransform:
+        """A transform from the pipeline's start to `Batch`es in which every item of every folder is once."""
+        return _ReadPortions(self)
+
+    def content(self, address: bytes) -> bytes:
+        """Reads the content of one item again; raises `Refused` where it no longer can be.
+
+        Args:
+            address: of the item, as `items` gave it.
+        """
+        place, _, inside = address.partition(b":")
+        return self.source.content(list(self.folders.values())[int(place)], inside)
+
+
+class _ReadPortions(beam.PTransform):
+    """Reads folder after folder into one collection."""
+
+    def __init__(self, portions: Portions) -> None:
+        super().__init__()
+        self._portions = portions
+
+    def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[Batch]:
+        """Gives the batches of all folders, placed among one another."""
+        read = []
+        for place, (name, path) in enumerate(self._portions.folders.items()):
+            label = f"Span {name}" if name else "Span"
+            batches = begin | f"{label} read" >> self._portions.source.items(path)
+            read.append(batches | f"{label} placed" >> beam.Map(_placed, name, place))
+        return read[0] if len(read) == 1 else (read | "Together" >> beam.Flatten())
+
+
+def _placed(batch: Batch, name: str, place: int) -> Batch:
+    """Puts the folder into origins and addresses."""
+    prefix, number = f"{name}/" if name else "", b"%d:" % place
+    items = [item._replace(origin=f"{prefix}{item.origin}", address=number + item.address) for item in batch.items]
+    refused = [dataclasses.replace(refusal, origin=f"{prefix}{refusal.origin}") for refusal in batch.refused]
+    return Batch(items, refused)

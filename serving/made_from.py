@@ -1,0 +1,45 @@
+"""What a model is made from, as one digest: the same digest again means that nothing changed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+_WITHOUT_EFFECT = ("local",)  # how the machine is used changes no result
+
+
+def digest(configuration: Mapping[str, Any], data: str, code: str, weights: str) -> str:
+    """Digests all that a model depends on.
+
+    Args:
+        configuration: the resolved configuration, as plain values.
+        data: digest of the raw data.
+        code: digest of the code and of its libraries.
+        weights: digest of the weights a training starts from; "" where it starts from none.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    settings = {key: value for key, value in configuration.items() if key not in _WITHOUT_EFFECT}
+    parts = {"config": settings, "data": data, "code": code, "weights": weights}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def of_stage(made_from: str, configuration: str, made_with: str, data: str) -> str:
+    """Returns the digest for a stage that may have to make it by itself.
+
+    Args:
+        made_from: the digest where whoever starts the run knows it; "" where only the stages see the data.
+        configuration: the resolved configuration as JSON; "" where it is not told.
+        made_with: JSON, `{"code_version": …, "weights_digest": …}`; "" where it is not told.
+        data: digest of the raw data.
+
+    Returns:
+        16 hexadecimal digits; "" where too little is told.
+    """
+    if made_from or not (configuration and made_with):
+        return made_from
+    told = json.loads(made_with)
+    return digest(json.loads(configuration), data, told["code_version"], told["weights_digest"])
