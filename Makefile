@@ -30,6 +30,7 @@ check: setup  ## lint, format, types, layers, generated files: what CI checks be
 	$(BIN)/lint-imports
 	sh bootstrap/lock.sh --check
 	$(BIN)/python -m pipeline.reference --check
+	$(BIN)/python -m serving.model_server.dashboards --check
 
 format: setup  ## formats the code and mends what ruff can mend
 	$(BIN)/ruff format .
@@ -37,6 +38,7 @@ format: setup  ## formats the code and mends what ruff can mend
 
 docs: setup  ## the pages that are made from the code
 	@$(BIN)/python -m pipeline.reference
+	@$(BIN)/python -m serving.model_server.dashboards
 
 golden: setup  ## the compiled pipeline of every application for Kubeflow, tests/golden
 	@$(BIN)/python -m pipeline.kubeflow_golden

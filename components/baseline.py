@@ -15,6 +15,8 @@ from tfx.dsl.component.experimental.decorators import component
 from tfx.types.standard_artifacts import Model
 from tfx.utils import path_utils
 
+from applications.data_fingerprint import is_remote
+from applications.errors import StageError
 from applications.progress import report
 from components.artifacts import DataWindow
 from components.window import read
@@ -57,8 +59,12 @@ def Baseline(  # noqa: PLR0913, PLR0917 - each input, output and parameter is on
         configuration: the resolved configuration as JSON.
         made_with: as `serving.made_from.of_stage` takes it.
         run_unchanged: whether to go on although nothing changed.
+
+    Raises:
+        StageError: the destination is a URI.
     """
     del state, code_version
+    _require_folder(destination)
     folder = ModelFolder(destination=Path(destination), model=model_name)
     mine = making.of_stage(made_from, configuration, made_with, read(Path(window.uri)).fingerprint)
     last = considered.read(folder)
@@ -70,9 +76,24 @@ def Baseline(  # noqa: PLR0913, PLR0917 - each input, output and parameter is on
         _say(last, goes_on=bool(run_unchanged))
 
 
+def _require_folder(destination: str) -> None:
+    """Refuses a URI, which a submitter may give: before a training, not behind it.
+
+    Raises:
+        StageError: it is one.
+    """
+    if is_remote(destination):
+        raise StageError(
+            f"the serving folder must be a folder on a volume that the pods mount, got {destination!r}: a version "
+            "appears by a rename, which object stores do not have. Start the run with another push_destination."
+        )
+
+
 def _say(last: considered.Considered, *, goes_on: bool) -> None:
     """Says that nothing changed, and what follows from that."""
     was = f"version {last.pushed_version} was pushed" if last.pushed_version else f"the model was {last.verdict}"
+    if last.verdict == "blessed" and not last.pushed_version:
+        was += ", but failed the serving check"
     text = f"Nothing changed since {last.ended_utc}, when {was}: "
     text += "run_unchanged is true, so it is trained again." if goes_on else "nothing is trained."
     _logger.info("%s", text)

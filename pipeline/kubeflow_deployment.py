@@ -123,6 +123,8 @@ class Deployment:
         require(bool(self.image), "image", "the name of an image", self.image)
         is_uri = not self.pipeline_root or "://" in self.pipeline_root
         require(is_uri, "pipeline_root", "a URI such as minio://bucket/path", self.pipeline_root)
+        is_folder = "://" not in self.push_destination
+        require(is_folder, "push_destination", "a folder on a volume of the pods", self.push_destination)
 
     def of(self, stage: str) -> StageDeployment:
         """Returns what a stage's pod gets."""

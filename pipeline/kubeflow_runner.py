@@ -92,7 +92,7 @@ def compile_application(
     _check_messages(found)
     kubeflow_lint.require_clean(found, application.name)
     places = [("data", config.data, stage) for stage in ("spans", "ingest")]
-    places.append(("push_destination", destination, "push"))
+    places += [("push_destination", destination, stage) for stage in ("baseline", "push")]
     notes = {name: note for name, path, stage in places if (note := _reach(name, path, stage, deployment))}
     return Compiled(spec=found, notes=tuple(notes.values()))
 

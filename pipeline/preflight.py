@@ -63,12 +63,8 @@ def check_destination(config: RunConfig) -> None:
     Raises:
         UsageError: `push.destination` is a URI, or a path that cannot be made or written to.
     """
+    _check_no_uri(config.push.destination)
     given = config.push.destination
-    if is_remote(given):
-        raise UsageError(
-            f"push.destination must be a folder on this machine or on a mounted volume, got {given!r}: a version "
-            "appears by a rename, which object stores do not have. Push to a folder and copy the version from there."
-        )
     path = pathlib.Path(given).absolute()
     while given and not path.exists():
         path = path.parent
@@ -81,8 +77,10 @@ def check_for_cluster(config: RunConfig) -> None:
     """Refuses what cannot be compiled for a cluster.
 
     Raises:
-        UsageError: no data are named, they are ready records, or the path is a pattern that means nothing.
+        UsageError: no data are named, they are ready records, the path is a pattern that means nothing, or
+            `push.destination` is a URI.
     """
+    _check_no_uri(config.push.destination)
     if not config.data:
         raise UsageError(
             "compile needs the data as the pods see them, a mounted folder or a URI, got ''. Give --data PATH; it "
@@ -95,6 +93,14 @@ def check_for_cluster(config: RunConfig) -> None:
         )
     if spans.is_pattern(config.data):
         spans.check(config.data)
+
+
+def _check_no_uri(destination: str) -> None:
+    if is_remote(destination):
+        raise UsageError(
+            f"push.destination must be a folder on this machine or on a mounted volume, got {destination!r}: a version "
+            "appears by a rename, which object stores do not have. Push to a folder and copy the version from there."
+        )
 
 
 def check_data(application: Application, config: RunConfig) -> int | None:

@@ -1,7 +1,7 @@
 """The pages that are made from the code: `python -m pipeline.reference` writes them, `--check` compares.
 
-They are `docs/commands.md`, `docs/configuration.md`, the table of applications in `README.md`, and that of the model
-server's flags in `docs/serving.md`.
+They are `docs/commands.md`, `docs/configuration.md`, `docs/openapi.json`, the table of applications in `README.md`,
+and that of the model server's flags in `docs/serving.md`.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from pipeline import config as configuration
 from pipeline import serving_reference
 from pipeline.cli.main import COMMANDS, cli
 from pipeline.config_values import field_types, text_of, type_words
+from serving.model_server import openapi
 from trainer.choices import CHOICES
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -38,6 +39,7 @@ def pages() -> dict[str, str]:
         "docs/commands.md": commands_page(),
         "docs/configuration.md": configuration_page(),
         "README.md": with_table(readme),
+        "docs/openapi.json": openapi.text(),
         "docs/serving.md": serving_reference.with_flags((ROOT / "docs/serving.md").read_text(encoding="utf-8")),
     }
 

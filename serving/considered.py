@@ -9,6 +9,7 @@ import dataclasses
 import json
 import logging
 import os
+import socket
 from datetime import UTC, datetime
 
 from serving.versions import ModelFolder
@@ -26,20 +27,25 @@ class Considered:
         made_from: digest of all that it is made from (`serving.made_from`).
         verdict: "blessed", "not blessed" or "cannot tell".
         pushed_version: the version it is; 0 where it was not pushed.
+        newest_version: in the folder when that was noted, 0 where there was none: what a next model is held against.
+            None in a note that does not say.
         ended_utc: when that was decided; ISO 8601, ending in "Z".
     """
 
     made_from: str
     verdict: str
     pushed_version: int
+    newest_version: int | None = None
     ended_utc: str = dataclasses.field(default_factory=lambda: datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"))
 
     def write(self, folder: ModelFolder) -> None:
         """Writes the file, whole or not at all; a folder that cannot be written to is only worth a warning."""
-        path, partial = folder.path / FILE_NAME, folder.path / f"{FILE_NAME}.{os.getpid()}"
+        writer = f"{socket.gethostname()}-{os.getpid()}"  # all pods have the same few numbers
+        path, partial = folder.path / FILE_NAME, folder.path / f"{FILE_NAME}.{writer}"
         try:
             folder.path.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(dataclasses.asdict(self)) + "\n", encoding="utf-8")
+            noted = dataclasses.replace(self, newest_version=folder.newest() or 0)
+            partial.write_text(json.dumps(dataclasses.asdict(noted)) + "\n", encoding="utf-8")
             partial.replace(path)
         except OSError as error:
             _logger.warning("%s cannot be written, so the next run will not see that nothing changed: %s", path, error)
@@ -59,7 +65,13 @@ def read(folder: ModelFolder) -> Considered | None:
 
 
 def is_same(considered: Considered | None, made_from: str, folder: ModelFolder) -> bool:
-    """Returns whether that model was considered already, and its version, if it was pushed, is still there."""
+    """Returns whether that model was considered already, and the newest version is still the one of that time.
+
+    It is another where somebody has removed the pushed one, or the one that a refused model was held against.
+    """
     if considered is None or not made_from or considered.made_from != made_from:
         return False
-    return not considered.pushed_version or considered.pushed_version in folder.versions()
+    versions = folder.versions()
+    if considered.pushed_version and considered.pushed_version not in versions:
+        return False
+    return considered.newest_version in {None, max(versions, default=0)}

@@ -73,6 +73,7 @@ class _Graph:
 
     def __init__(self, meta_graph: Any) -> None:
         self.meta = meta_graph
+        self.assets = [*meta_graph.asset_file_def, *_assets_of_old(meta_graph)]
         library = meta_graph.graph_def.library.function
         self.functions: dict[str, Any] = {function.signature.name: function for function in library}
         self.main: dict[str, Any] = {node.name: node for node in meta_graph.graph_def.node}
@@ -139,6 +140,16 @@ def _read(folder: Path) -> Any:
         ) from error
 
 
+def _assets_of_old(meta_graph: Any) -> Iterator[Any]:
+    """Yields the assets that an export by TensorFlow 1 keeps in a collection instead."""
+    from tensorflow.core.protobuf import meta_graph_pb2
+
+    for packed in meta_graph.collection_def["saved_model_assets"].any_list.value:
+        asset = meta_graph_pb2.AssetFileDef()
+        if packed.Unpack(asset):
+            yield asset
+
+
 def _findings(graph: _Graph) -> Iterator[Finding]:
     for body, nodes in graph.bodies.items():
         for node in nodes:
@@ -146,7 +157,7 @@ def _findings(graph: _Graph) -> Iterator[Finding]:
             if reason:
                 where = f"node {node.name} of {MAIN}" if body == MAIN else f"node {node.name} of function {body}"
                 yield Finding(node.op, where, reason)
-    for asset in graph.meta.asset_file_def:
+    for asset in graph.assets:
         path = PurePosixPath(asset.filename)
         if path.is_absolute() or ".." in path.parts:
             yield Finding(asset.filename, "the list of assets", "lies outside the model's folder")
@@ -197,7 +208,7 @@ def _comes_from_asset(graph: _Graph, body: str, tensor: str, seen: frozenset[str
 def _is_asset(graph: _Graph, tensor: str) -> bool:
     """Says whether a main graph's tensor is the path of an asset, directly or through the variable an export makes."""
     name = _node_name(tensor)
-    assets = {_node_name(asset.tensor_info.name) for asset in graph.meta.asset_file_def}
+    assets = {_node_name(asset.tensor_info.name) for asset in graph.assets}
     node = graph.main.get(name)
     if node is None or node.op != "ReadVariableOp":
         return name in assets

@@ -203,4 +203,5 @@ def without_optimizer(model: keras.Model) -> keras.Model:
 
 def first_sentence(error: Exception) -> str:
     """Returns the first sentence of an error of Keras, which goes on for pages with the values of the weights."""
-    return f"{str(error).splitlines()[0].partition('. ')[0].rstrip('.')}."
+    lines = str(error).splitlines() or [type(error).__name__]
+    return f"{lines[0].partition('. ')[0].rstrip('.')}."

@@ -139,7 +139,8 @@ def _ready(application: Application, config: configuration.RunConfig, folder: Ou
         items = preflight.check_data(application, config)
     folders = spans.folders(config.data, found_spans := spans.resolve(config.data, config.spans))
     found = data_fingerprint.fingerprint_of(folders)
-    if said := spans.words(shown(pathlib.Path(config.data)), found_spans):
+    pattern = config.data if data_fingerprint.is_remote(config.data) else shown(pathlib.Path(config.data))
+    if said := spans.words(pattern, found_spans):
         click.echo(f"Reads {said}: {found.files} files, {found.size_mib:.1f} MiB.")
     return Ready(
         config=config,

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime
 import math
+import os
 import pathlib
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from typing import TextIO
 
 import click
 
-from applications import discovery, spans
+from applications import data_fingerprint, discovery, spans
 from applications.errors import UsageError
 from pipeline import config as configuration
 from pipeline import output_folder, run_record
@@ -76,6 +77,8 @@ def watch_command(
     given = {"--data": data, "--out": out, "--config": config_file}
     words = [application, *(str(word) for pair in given.items() if pair[1] for word in pair)]
     words += [word for override in overrides for word in ("--set", override)]
+    if not data_fingerprint.is_remote(config.data):  # a run does so, too
+        config = dataclasses.replace(config, data=os.path.expanduser(config.data))
     folder = OutputFolder((out or output_folder.default_path(application)).absolute())
     click.get_current_context().exit(_watch(config, folder, words, **times))
 
@@ -122,6 +125,8 @@ def _watch(
             child.stop(screen)
             screen.say("watching has ended")
             return INTERRUPTED
+        finally:  # it has a session of its own: whoever reads our lines may be gone, and nobody would end it
+            child.stop(screen)
 
 
 class Screen:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tfx.types import standard_artifacts
 
+from applications.errors import StageError
 from applications.settings import SpanSettings
 from components import DataWindow, baseline
 from components.window import look
@@ -181,6 +182,40 @@ def test_a_pushed_version_that_somebody_removed_is_made_again(folder: ModelFolde
     assert asked(folder, window) == 0
     folder.version_path(version).rename(folder.destination / "elsewhere")
     assert asked(folder, window) == 1
+
+
+def test_a_refused_model_is_made_again_where_the_version_it_was_held_against_is_gone(
+    folder: ModelFolder, window: DataWindow
+) -> None:
+    push(folder, "old")
+    newest = push(folder, "flattered")
+    Considered(made_from=digest(window), verdict="not blessed", pushed_version=0).write(folder)
+    assert asked(folder, window) == 0
+    folder.version_path(newest).rename(folder.destination / "elsewhere")
+    assert asked(folder, window) == 1
+
+
+def test_a_note_that_does_not_say_the_newest_version_still_counts(folder: ModelFolder, window: DataWindow) -> None:
+    Considered(made_from=digest(window), verdict="not blessed", pushed_version=0).write(folder)
+    note = folder.path / ".considered.json"
+    told = json.loads(note.read_text())
+    assert told.pop("newest_version") == 0
+    note.write_text(json.dumps(told))
+    assert asked(folder, window) == 0
+
+
+def test_a_blessed_model_that_cannot_be_served_is_told_as_such(
+    folder: ModelFolder, window: DataWindow, caplog: pytest.LogCaptureFixture
+) -> None:
+    Considered(made_from=digest(window), verdict="blessed", pushed_version=0).write(folder)
+    with caplog.at_level(logging.INFO):
+        assert asked(folder, window) == 0
+    assert "when the model was blessed, but failed the serving check: nothing is trained." in caplog.text
+
+
+def test_a_uri_to_push_to_is_refused_before_anything_is_trained(folder: ModelFolder, window: DataWindow) -> None:
+    with pytest.raises(StageError, match=r"must be a folder on a volume .*, got 's3://b/serving'.*push_destination"):
+        run(folder, window, destination="s3://b/serving")
 
 
 def test_the_versions_of_the_candidate_itself_are_passed_over_also_where_the_stage_finds_out_which(

@@ -116,6 +116,7 @@ def test_lists_of_mappings_become_their_classes(read):
         ("every_stage:\n  accelerator_type: gpu", ConfigError, r"given with accelerator_count, both or neither"),
         ("version: 2", ConfigError, r"version must be 1, got 2. It comes from mine.yaml line 1."),
         ("pipeline_root: /earthloop/root", ConfigError, r"pipeline_root must be a URI such as minio://bucket/path"),
+        ("push_destination: s3://b/x", ConfigError, r"push_destination must be a folder on a volume of the pods"),
         ('image: ""', ConfigError, r"image must be the name of an image, got ''"),
         ("every_stage:\n  env: {A: true}", ConfigError, r"every_stage.env.A must be text, got True"),
     ],

@@ -143,6 +143,13 @@ def test_what_lies_on_no_volume_is_noted_and_a_uri_is_not():
     assert compiled().notes == ()
 
 
+def test_a_serving_folder_that_the_lookup_of_the_baseline_does_not_mount_is_noted():
+    mounted = MOUNTED.every_stage
+    stages = {stage: mounted for stage in ("spans", "ingest", "push")}
+    [note] = compiled(deployment=Deployment(stages=stages)).notes
+    assert note.startswith("push_destination is /earthloop/serving, which lies on no volume of stage baseline")
+
+
 def test_a_field_that_the_server_does_not_know_is_not_written(monkeypatch):
     monkeypatch.setattr("pipeline.kubeflow_postprocess._pod", lambda _: {"volumeMounts": []})
     with pytest.raises(Exception, match='no field named "volumeMounts"'):

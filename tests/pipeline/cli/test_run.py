@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -250,6 +251,14 @@ def test_a_pattern_reads_the_newest_spans_and_says_which(earthloop, chips, fake,
     code, text = earthloop(*words)
     assert text.startswith("Reads spans 10 to 11 of field/{SPAN}: 100 files")
     assert "Nothing changed" not in text
+
+
+def test_a_pattern_of_uris_is_told_as_it_was_given(earthloop, fake, monkeypatch):
+    file = SimpleNamespace(path="s3://b/field/3/River/1.jpg", size_in_bytes=1, last_updated_in_seconds=1.0)
+    monkeypatch.setattr("applications.remote.match", lambda _: [file])
+    monkeypatch.setattr("pipeline.preflight.check_data", lambda *_: 1)
+    _, text = earthloop("run", APP, "--data", "s3://b/field/{SPAN}", "--out", "o")
+    assert text.startswith("Reads span 3 of s3://b/field/{SPAN}: 1 files")
 
 
 def test_a_pattern_that_names_nothing_starts_nothing(earthloop, fake, tmp_path):

@@ -18,6 +18,7 @@ import pytest
 from pipeline import output_folder
 from pipeline.cli import watch as module
 from pipeline.output_folder import OutputFolder
+from pipeline.watch import Look
 
 APP = "satellite/landcover"
 FAKE_RUN = pathlib.Path(__file__).with_name("fake_run.py")
@@ -71,6 +72,15 @@ def test_the_run_gets_the_same_words(watch, monkeypatch):
     assert words[5:] == ["--out", "o", "--set", "train.epochs=3", "--set", "train.seed=2"]
 
 
+def test_the_home_folder_may_be_short_as_for_a_run(earthloop, chips, monkeypatch):
+    monkeypatch.setenv("HOME", str(chips.parent))
+    seen = []
+    monkeypatch.setattr(module, "look_at", lambda config: seen.append(config.data) or Look(digest="1", files=1))
+    monkeypatch.setattr(module, "time", clock_that_stops(1))
+    assert earthloop("watch", APP, "--data", f"~/{chips.name}", "--out", "o", "--every", 0.05)[0] == 130
+    assert seen == [str(chips)]
+
+
 def test_a_failed_run_is_said_with_its_exit_code_and_the_watching_goes_on(watch, chips, monkeypatch):
     monkeypatch.setenv("FAKE_SCENARIO", "fails")
     monkeypatch.setenv("FAKE_NEW", str(chips / "River" / "new.jpg"))
@@ -111,6 +121,31 @@ def test_a_run_that_lost_the_race_for_the_folder_is_not_held_against_the_data(tm
         1,
         "the run was ended by signal 9; it is repeated when the data change again",
     )
+
+
+def test_whatever_ends_the_watcher_ends_its_run_too(watch, monkeypatch):
+    done = []
+
+    class Hangs:
+        def __init__(self, words, **_):
+            done.append("started")
+
+        def wait(self, timeout=None):
+            if timeout is not None:
+                raise subprocess.TimeoutExpired("run", timeout)
+
+        def terminate(self):
+            done.append("terminated")
+
+    def look(_):
+        if done:
+            raise BrokenPipeError
+        return Look(digest="1", files=1)
+
+    monkeypatch.setattr(module.subprocess, "Popen", Hangs)
+    monkeypatch.setattr(module, "look_at", look)
+    watch()
+    assert done == ["started", "terminated"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

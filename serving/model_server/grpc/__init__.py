@@ -1,0 +1,1 @@
+"""The server's gRPC side: TensorFlow Serving's services over the one data plane."""

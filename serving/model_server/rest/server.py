@@ -1,0 +1,91 @@
+"""Listens for HTTP connections, watches over them, and lets them go in peace when the server ends."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Callable
+
+from serving.model_server.rest.connection import Connection, Handler, as_factory
+from serving.model_server.rest.messages import Writer
+from serving.model_server.rest.reader import Limits
+
+_CHECK_S = 0.25  # between two looks at slow clients
+_BACKLOG = 1024
+_IDLE_GRACE_S = 1.0  # for a request that is on its way to a connection that looks idle
+
+
+class RestServer:
+    """The HTTP server."""
+
+    def __init__(self, handle: Handler, limits: Limits | None = None) -> None:
+        """Takes what answers.
+
+        Args:
+            handle: called with each request and what takes its response, once, now or later.
+            limits: of clients.
+        """
+        self.handle = handle
+        self.limits = limits or Limits()
+        self.connections: set[Connection] = set()
+        self.is_draining = False
+        self.body_bytes = 0
+        self.writer = Writer()
+        self._listener: asyncio.Server | None = None
+        self._watch: asyncio.TimerHandle | None = None
+
+    @property
+    def port(self) -> int:
+        """TCP port it listens on; 0 when it does not."""
+        sockets = self._listener.sockets if self._listener else ()
+        return int(sockets[0].getsockname()[1]) if sockets else 0
+
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> None:
+        """Begins to listen.
+
+        Args:
+            host: address; all addresses of a name.
+            port: 0 has the system choose one.
+            tls: for HTTPS.
+
+        Raises:
+            OSError: the port is taken, or the address is none of this machine's.
+        """
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(as_factory(self, loop), host, port, ssl=tls, backlog=_BACKLOG)
+        self._watch = loop.call_later(_CHECK_S, self._check)
+
+    def _check(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in list(self.connections):
+            connection.check(now)
+        self._watch = loop.call_later(_CHECK_S, self._check)
+
+    async def stop(self, grace_s: float) -> None:
+        """Accepts nothing more, answers what is there, and ends all connections.
+
+        Args:
+            grace_s: seconds after which connections are cut.
+        """
+        self.is_draining = True
+        if self._listener is not None:
+            self._listener.close()
+        end_s = time.monotonic() + grace_s
+        await self._until_empty(min(end_s, time.monotonic() + _IDLE_GRACE_S))
+        for connection in list(self.connections):
+            connection.close_if_idle()
+        await self._until_empty(end_s)
+        self._each(Connection.close)
+        await self._until_empty(time.monotonic() + _CHECK_S)
+        if self._watch is not None:
+            self._watch.cancel()
+
+    async def _until_empty(self, end_s: float) -> None:
+        while self.connections and time.monotonic() < end_s:
+            await asyncio.sleep(0.02)
+
+    def _each(self, act: Callable[[Connection], None]) -> None:
+        for connection in list(self.connections):
+            act(connection)

@@ -1,0 +1,345 @@
+"""The embedded model server as one process: all parts put together, started, drained and stopped.
+
+One loop reads and writes for REST and gRPC alike; models compute in the batcher's threads. A first SIGTERM or SIGINT
+drains: health says no, no connection is accepted, what is there is answered, for `--drain_seconds` at most. A second
+one ends the process at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from applications.errors import EarthloopError
+from serving.model_server import config_files, flags, monitoring
+from serving.model_server.auth import read_tokens
+from serving.model_server.batching import Batcher, BatchingParameters
+from serving.model_server.data_plane import DataPlane
+from serving.model_server.grpc import server as grpc_server
+from serving.model_server.loading import Loader, LoadOptions
+from serving.model_server.manager import Manager, ManagerOptions
+from serving.model_server.metrics import Metrics
+from serving.model_server.request_log import LogSettings, RequestLog
+from serving.model_server.rest.reader import Limits
+from serving.model_server.rest.routes import RestApi, RestOptions
+from serving.model_server.rest.server import RestServer
+from serving.model_server.saved_model import Runtime
+from serving.model_server.tls import server_context
+
+if TYPE_CHECKING:
+    from tensorflow_serving.config import model_server_config_pb2
+
+    from serving.model_server.config_files import Tls
+    from serving.model_server.server_options import ServerOptions
+
+PROGRAM = "earthloop-model-server"
+_MS = 1e-3
+_MICROS = 1e-6
+_UNLOAD_S = 10.0  # for models to go when the server ends
+_LOG = logging.getLogger(__name__)
+
+
+class ModelServer:
+    """A server that runs, or did."""
+
+    def __init__(self, options: ServerOptions, loop: asyncio.AbstractEventLoop) -> None:
+        """Puts the parts together; `start` starts them.
+
+        Args:
+            options: settings.
+            loop: for requests.
+
+        Raises:
+            ConfigError: a file named by the settings is wrong.
+        """
+        self.options = options
+        self.is_draining = False
+        self.metrics = Metrics()
+        self._loop = loop
+        self._tokens = read_tokens(options.bearer_tokens_file) if options.bearer_tokens_file else None
+        self._tls = config_files.read_tls(options.ssl_config_file) if options.ssl_config_file else None
+        self._monitoring = (
+            config_files.read_monitoring(options.monitoring_config_file)
+            if options.monitoring_config_file
+            else config_files.Monitoring()
+        )
+        self._log = _request_log(options, self.metrics)
+        on_event = partial(monitoring.count_event, self.metrics)
+        self.manager = Manager(Loader(_load_options(options), on_event), _manager_options(options), on_event)
+        self._batcher = Batcher(_batching(options), loop, self.metrics)
+        monitoring.watch(self.metrics, self.manager, self._batcher.queues)
+        self.plane = DataPlane(self.manager, self._batcher, self.metrics, self._log)
+        self._api = RestApi(self.plane, self._rest_options(), loop)
+        self._rest = RestServer(self._api.handle, Limits(max_body_bytes=options.max_request_bytes))
+        self._grpc: grpc_server.GrpcServer | None = None
+        self._reloading: asyncio.Task[None] | None = None
+
+    @property
+    def rest_port(self) -> int:
+        """TCP port of REST; 0 for none."""
+        return self._rest.port
+
+    @property
+    def grpc_port(self) -> int:
+        """TCP port of gRPC; 0 for none."""
+        return self._grpc.port if self._grpc else 0
+
+    async def start(self, *, any_port: bool = False) -> None:
+        """Loads the models, then listens.
+
+        Args:
+            any_port: both transports listen on ports that the system chooses, for tests.
+
+        Raises:
+            EarthloopError: a model cannot be loaded, or a port is taken.
+        """
+        options = self.options
+        self.manager.start()
+        await asyncio.to_thread(self.apply, self._models())
+        if options.model_config_file and options.model_config_file_poll_wait_seconds:
+            self._reloading = self._loop.create_task(self._reload_often())
+        if options.port or options.grpc_socket_path or any_port:
+            self._grpc = await grpc_server.start(self.plane, self.apply, self._grpc_options(any_port=any_port))
+            _LOG.info("Running gRPC ModelServer at %s:%d ...", options.host, self._grpc.port)
+        if options.rest_api_port or any_port:
+            context = server_context(self._tls) if self._tls else None
+            await self._listen(0 if any_port else options.rest_api_port, context)
+            _LOG.info("Exporting HTTP/REST API at:%s:%d ...", options.host, self._rest.port)
+
+    async def _listen(self, port: int, context: object) -> None:
+        try:
+            await self._rest.start(self.options.host, port, context)  # type: ignore[arg-type]
+        except OSError as error:
+            raise EarthloopError(
+                f"the REST port must be free, but {self.options.host}:{port} cannot be listened on ({error}). "
+                "Stop what uses it, or give another with --rest_api_port."
+            ) from error
+
+    def apply(self, config: model_server_config_pb2.ModelServerConfig) -> None:
+        """Serves the models of a configuration; waits for those that are new, so not for the loop's thread.
+
+        Raises:
+            ServingError: as `Manager.apply`.
+        """
+        if self._log is not None:
+            self._log.apply(config)
+        self.manager.apply(config)
+
+    async def stop(self, grace_s: float) -> None:
+        """Takes nothing new, answers what is there, and frees everything.
+
+        Args:
+            grace_s: seconds that requests may still take.
+        """
+        self.is_draining = True
+        if self._reloading is not None:
+            self._reloading.cancel()
+        stops = [self._rest.stop(grace_s)]
+        if self._grpc is not None:
+            stops.append(self._grpc.stop(grace_s))
+        await asyncio.gather(*stops, return_exceptions=True)
+        self._batcher.close()
+        self._api.close()
+        await asyncio.to_thread(self.manager.stop, _UNLOAD_S)
+        if self._log is not None:
+            await asyncio.to_thread(self._log.close)
+
+    def _models(self) -> model_server_config_pb2.ModelServerConfig:
+        options = self.options
+        if options.model_config_file:
+            return config_files.read_models(options.model_config_file)
+        return config_files.one_model(options.model_name, options.model_base_path)
+
+    async def _reload_often(self) -> None:
+        """Reads the models' configuration again and again; one that is wrong changes nothing."""
+        while True:
+            await asyncio.sleep(self.options.model_config_file_poll_wait_seconds)
+            try:
+                await asyncio.to_thread(lambda: self.apply(self._models()))
+            except EarthloopError as error:
+                _LOG.error("%s stays without effect: %s", self.options.model_config_file, error)
+
+    def _rest_options(self) -> RestOptions:
+        options = self.options
+        return RestOptions(
+            timeout_s=options.rest_api_timeout_in_ms * _MS,
+            metrics_path=self._monitoring.path if self._monitoring.is_enabled else "",
+            has_cors=options.rest_api_enable_cors_support,
+            tokens=self._tokens,
+            is_ready=lambda: self.manager.is_ready and not self.is_draining,
+            max_body_bytes=options.max_request_bytes,
+        )
+
+    def _grpc_options(self, *, any_port: bool) -> grpc_server.GrpcOptions:
+        options = self.options
+        return grpc_server.GrpcOptions(
+            port=0 if any_port else options.port,
+            host=options.host,
+            any_port=any_port,
+            socket_path=options.grpc_socket_path,
+            credentials=_grpc_credentials(self._tls),
+            accepts=self._tokens.accept if self._tokens else None,
+            max_message_bytes=options.max_request_bytes,
+            channel_arguments=grpc_server.parse_channel_arguments(options.grpc_channel_arguments),
+            as_tensor_content=options.enable_serialization_as_tensor_content,
+            has_health=options.enable_grpc_healthcheck_service,
+            reads_ids=self._log is not None,
+        )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the server until a signal ends it: the console script.
+
+    Args:
+        arguments: flags; those of the process if None.
+
+    Returns:
+        Exit code: 0 after a signal, 1 if the server cannot start, 2 for wrong flags.
+    """
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        options = flags.parse(sys.argv[1:] if arguments is None else arguments)
+        if options.help or options.version:
+            sys.stdout.write(flags.usage(PROGRAM) if options.help else _versions())
+            return 0
+        run(options)
+    except EarthloopError as error:
+        sys.stderr.write(f"{PROGRAM}: {error}\n")
+        return error.exit_code
+    return 0
+
+
+def run(options: ServerOptions, on_start: Callable[[ModelServer], None] | None = None) -> None:
+    """Serves until SIGTERM or SIGINT.
+
+    Args:
+        options: settings.
+        on_start: called with the server when it answers.
+
+    Raises:
+        EarthloopError: the server cannot start.
+    """
+    import uvloop
+
+    for warning in options.warnings:
+        _LOG.warning("%s", warning)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_serve(options, on_start))
+
+
+async def _serve(options: ServerOptions, on_start: Callable[[ModelServer], None] | None) -> None:
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, partial(_end, ended, number))
+    async with serving(options) as server:
+        if on_start is not None:
+            on_start(server)
+        await ended.wait()
+        _LOG.info("draining for at most %d s", server.options.drain_seconds)
+
+
+@contextlib.asynccontextmanager
+async def serving(options: ServerOptions, *, any_port: bool = False) -> AsyncIterator[ModelServer]:
+    """Runs a server in the running loop, and drains it at the end.
+
+    Args:
+        options: settings.
+        any_port: for tests, as in `ModelServer.start`.
+
+    Raises:
+        EarthloopError: it cannot start.
+    """
+    server = ModelServer(options, asyncio.get_running_loop())
+    try:
+        await server.start(any_port=any_port)
+        yield server
+    finally:
+        await server.stop(options.drain_seconds)
+
+
+def _end(ended: asyncio.Event, number: int) -> None:
+    if ended.is_set():
+        os._exit(128 + number)
+    ended.set()
+
+
+def _batching(options: ServerOptions) -> BatchingParameters:
+    parameters = (
+        config_files.read_batching(options.batching_parameters_file)
+        if options.batching_parameters_file
+        else BatchingParameters()
+    )
+    return dataclasses.replace(parameters, max_queue_bytes=options.max_queue_bytes)
+
+
+def _load_options(options: ServerOptions) -> LoadOptions:
+    return LoadOptions(
+        runtime=Runtime(
+            tags=options.tags,
+            intra_op_threads=options.intra_op_threads,
+            inter_op_threads=options.inter_op_threads,
+            gpu_memory_fraction=options.per_process_gpu_memory_fraction,
+        ),
+        is_manifest_required=options.require_manifest,
+        prefers_tflite=options.prefer_tflite_model,
+        tflite_interpreters=options.tflite_interpreters,
+        is_warm_up_enabled=options.enable_model_warmup,
+        warm_up_iterations=options.num_request_iterations_for_warmup or 1,
+    )
+
+
+def _manager_options(options: ServerOptions) -> ManagerOptions:
+    return ManagerOptions(
+        poll_wait_s=options.file_system_poll_wait_seconds,
+        load_threads=options.num_load_threads or 1,
+        max_load_retries=options.max_num_load_retries,
+        retry_interval_s=options.load_retry_interval_micros * _MICROS,
+        are_early_labels_allowed=options.allow_version_labels_for_unavailable_models,
+    )
+
+
+def _request_log(options: ServerOptions, metrics: Metrics) -> RequestLog | None:
+    """Returns the log where there is a folder for it, or where a model's own `logging_config` may name files."""
+    if not options.request_log_dir and not options.model_config_file:
+        return None
+    return RequestLog(
+        LogSettings(
+            folder=Path(options.request_log_dir) if options.request_log_dir else None,
+            sampling_rate=options.request_log_sampling_rate,
+            max_file_bytes=options.request_log_max_file_mb * 1_000_000,
+            max_file_s=options.request_log_max_file_seconds,
+        ),
+        metrics,
+    )
+
+
+def _grpc_credentials(tls: Tls | None) -> object:
+    import grpc
+
+    if tls is None:
+        return None
+    return grpc.ssl_server_credentials(
+        [(tls.key.encode(), tls.certificate.encode())],
+        root_certificates=tls.client_authority.encode() or None,
+        require_client_auth=tls.is_client_checked,
+    )
+
+
+def _versions() -> str:
+    import tensorflow as tf
+
+    return f"{PROGRAM}, TensorFlow {tf.__version__}\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
