@@ -24,6 +24,7 @@ DATE = ("YYYY", "MM", "DD")
 WORDS = (SPAN, VERSION, *DATE)
 _EPOCH = datetime.date(1970, 1, 1)
 _DIGITS = {"YYYY": 4, "MM": 2, "DD": 2}
+_ANY_DIGITS = "1,18"  # more do not fit the whole numbers of an artifact's properties
 _WORD = re.compile(r"\{([^{}/]*)\}")
 _TOUCHING = re.compile(r"\{(?:SPAN|VERSION)\}\{(?:SPAN|VERSION)\}")
 _SHOWN = 5  # names listed where nothing matches
@@ -209,7 +210,7 @@ def _expression(part: str) -> str:
             continue
         word, width = _split_word(piece)
         digits = width or _DIGITS.get(word)
-        pieces.append(f"(?P<{word}>[0-9]{f'{{{digits}}}' if digits else '+'})")
+        pieces.append(f"(?P<{word}>[0-9]{{{digits or _ANY_DIGITS}}})")
     return "".join(pieces)
 
 

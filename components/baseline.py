@@ -94,6 +94,8 @@ def _say(last: considered.Considered, *, goes_on: bool) -> None:
     was = f"version {last.pushed_version} was pushed" if last.pushed_version else f"the model was {last.verdict}"
     if last.verdict == "blessed" and not last.pushed_version:
         was += ", but failed the serving check"
+    elif last.verdict == "cannot tell":
+        was = "it could not be told whether the model is good enough"
     text = f"Nothing changed since {last.ended_utc}, when {was}: "
     text += "run_unchanged is true, so it is trained again." if goes_on else "nothing is trained."
     _logger.info("%s", text)

@@ -103,12 +103,15 @@ def measure(task: Task, *, is_padded: bool, runs_alone: bool) -> None:
     """
     inputs, signature = task.inputs, task.signature
     counts = set()
+    is_empty = False
     for array in inputs.values():
         task.bytes += _bytes_of(array)
         counts.add(len(array) if array.ndim else -1)
+        is_empty = is_empty or not array.size
     rows = task.rows = max(1, *counts) if counts else 1
-    # An empty batch, a scalar and inputs that disagree about the rows are the model's to judge, and nobody else's.
-    if runs_alone or not signature.is_batchable or len(counts) != 1 or rows not in counts:
+    # An empty batch, a scalar and inputs that disagree about the rows are the model's to judge, and nobody else's. So
+    # are rows without values: a short message can hold millions of them, and each batch of them takes time.
+    if runs_alone or is_empty or not signature.is_batchable or len(counts) != 1 or rows not in counts:
         task.key = (task.servable.name, task)
         return
     task.is_shared = True

@@ -1,4 +1,4 @@
-"""What a model server answers when it cannot answer: canonical codes, and their HTTP statuses as TensorFlow Serving's."""
+"""What a model server answers when it cannot answer: canonical codes, and the HTTP statuses TensorFlow Serving has."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from serving.model_server.errors import Code, ServingError
@@ -155,6 +155,7 @@ class Manager:
         *,
         is_waiting: bool = True,
         timeout_s: float | None = None,
+        on_accept: Callable[[], object] | None = None,
     ) -> None:
         """Serves the models of a configuration from now on, and no others; call `start` before.
 
@@ -162,6 +163,7 @@ class Manager:
             config: an empty one changes nothing.
             is_waiting: whether to return only when every model that is new answers, or cannot be loaded.
             timeout_s: waits no longer than this; None for ever.
+            on_accept: called when the configuration is found right, before its models are waited for. It must not wait.
 
         Raises:
             ServingError: the configuration is wrong, and nothing has changed; or, UNKNOWN, a new model did not become
@@ -172,6 +174,8 @@ class Manager:
         models = checked(config)
         with self._changed:
             new = self._accept(models)
+            if on_accept is not None:
+                on_accept()
             if is_waiting:
                 self._wait_for(new, timeout_s)
 

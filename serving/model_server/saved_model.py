@@ -91,6 +91,8 @@ class SavedModelServable:
             values = plan.call(*[inputs[name] for name in plan.inputs])
         except Exception as error:
             raise serving_error(error) from error
+        if bytes in map(type, values):  # a scalar string comes without an array around it
+            values = [np.array(value, object) if isinstance(value, bytes) else value for value in values]
         if outputs is None:
             return {name: values[place] for name, place in plan.outputs.items()}
         return {name: values[plan.outputs[name]] for name in outputs}

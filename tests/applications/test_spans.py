@@ -72,6 +72,13 @@ def test_a_width_takes_exactly_so_many_digits(field):
     assert found(field / "{SPAN:2}") == [(10, 0)]
 
 
+def test_a_number_that_no_artifact_can_hold_is_no_span(tmp_path):
+    for name in ("2", "9" * 18, "9" * 19):
+        (tmp_path / name).mkdir()
+    found = spans.resolve(f"{tmp_path}/{{SPAN}}", SpanSettings())
+    assert [span.number for span in found] == [2, int("9" * 18)]
+
+
 def test_dates_are_days_since_1970_in_one_name_or_in_nested_folders(tmp_path):
     make(tmp_path, "cam/2026-02-28", "cam/2026-03-01", "cam/1970-01-01", "cam/2026-3-2", "days/2026/02/28")
     number = (datetime.date(2026, 2, 28) - datetime.date(1970, 1, 1)).days

@@ -204,13 +204,20 @@ def test_a_note_that_does_not_say_the_newest_version_still_counts(folder: ModelF
     assert asked(folder, window) == 0
 
 
-def test_a_blessed_model_that_cannot_be_served_is_told_as_such(
-    folder: ModelFolder, window: DataWindow, caplog: pytest.LogCaptureFixture
+@pytest.mark.parametrize(
+    ("verdict", "told"),
+    [
+        ("blessed", "when the model was blessed, but failed the serving check: nothing is trained."),
+        ("cannot tell", "when it could not be told whether the model is good enough: nothing is trained."),
+    ],
+)
+def test_why_a_model_was_not_pushed_is_told_in_words(
+    folder: ModelFolder, window: DataWindow, caplog: pytest.LogCaptureFixture, verdict: str, told: str
 ) -> None:
-    Considered(made_from=digest(window), verdict="blessed", pushed_version=0).write(folder)
+    Considered(made_from=digest(window), verdict=verdict, pushed_version=0).write(folder)
     with caplog.at_level(logging.INFO):
         assert asked(folder, window) == 0
-    assert "when the model was blessed, but failed the serving check: nothing is trained." in caplog.text
+    assert told in caplog.text
 
 
 def test_a_uri_to_push_to_is_refused_before_anything_is_trained(folder: ModelFolder, window: DataWindow) -> None:

@@ -151,7 +151,9 @@ def test_a_cluster_needs_raw_data_that_are_named(application):
     with pytest.raises(UsageError, match=r"ingest.format must be 'raw' for Kubeflow Pipelines, got 'tfrecord'"):
         preflight.check_for_cluster(resolve(application, data="/chips", overrides=["ingest.format=tfrecord"]))
     preflight.check_for_cluster(resolve(application, data="/chips"))
-    with pytest.raises(UsageError, match=r"push.destination must be a folder .* or on a mounted volume, got 's3://b/x'"):
+    with pytest.raises(
+        UsageError, match=r"push.destination must be a folder .* or on a mounted volume, got 's3://b/x'"
+    ):
         preflight.check_for_cluster(resolve(application, data="/chips", overrides=["push.destination=s3://b/x"]))
 
 

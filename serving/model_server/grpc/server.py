@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import dataclasses
 import importlib
 import os
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ _DEFAULT_ARGUMENTS = {
     "grpc.tcp_read_chunk_size": 65_536,
 }
 _TOKEN_KEY = "authorization"
+_REFUSING_S = 0.3  # from when new calls are refused until the server stops, which treats them worse
 _OPEN = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name  # probes have no token
 
 
@@ -69,10 +71,17 @@ class GrpcOptions:
 class GrpcServer:
     """A started server."""
 
-    def __init__(self, server: aio.Server, port: int, servicer: health.aio.HealthServicer | None) -> None:
+    def __init__(
+        self,
+        server: aio.Server,
+        port: int,
+        services: Sequence[_Service],
+        servicer: health.aio.HealthServicer | None,
+    ) -> None:
         """Takes the parts; use `start`."""
         self.port = port
         self._server = server
+        self._services = services
         self._health = servicer
 
     async def set_serving(self, is_serving: bool) -> None:
@@ -83,13 +92,18 @@ class GrpcServer:
                 await self._health.set(name, status.SERVING if is_serving else status.NOT_SERVING)
 
     async def stop(self, grace_s: float) -> None:
-        """Takes no new call, waits for those that are there, and cancels what is left after the grace.
+        """Refuses new calls, waits for those that are there, and cancels what is left after the grace.
 
         Args:
             grace_s: seconds.
         """
         await self.set_serving(False)
-        await self._server.stop(grace_s)
+        # A server of gRPC that stops cancels the calls it has not looked at, and nobody tries again what is CANCELLED.
+        for service in self._services:
+            service.refuse()
+        refusing_s = min(grace_s, _REFUSING_S)
+        await asyncio.sleep(refusing_s)
+        await self._server.stop(grace_s - refusing_s)
 
 
 async def start(plane: DataPlane, reload: model_service.Reload, options: GrpcOptions) -> GrpcServer:
@@ -112,9 +126,8 @@ async def start(plane: DataPlane, reload: model_service.Reload, options: GrpcOpt
         plane, as_content=options.as_tensor_content, reads_ids=options.reads_ids
     ).handlers()
     managing = model_service.ModelService(plane, reload).handlers()
-    for name, methods in ((_PREDICTION, answering), (_MODEL, managing)):
-        handlers = {method: grpc.unary_unary_rpc_method_handler(answer) for method, answer in methods.items()}
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
+    services = (_Service(_PREDICTION, answering), _Service(_MODEL, managing))
+    server.add_generic_rpc_handlers(services)
     servicer = health.aio.HealthServicer() if options.has_health else None
     if servicer is not None:
         health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
@@ -123,7 +136,7 @@ async def start(plane: DataPlane, reload: model_service.Reload, options: GrpcOpt
     reflection.enable_server_reflection(names, server, pool=_MethodPool())
     port = _listen(server, options)
     await server.start()
-    started = GrpcServer(server, port, servicer)
+    started = GrpcServer(server, port, services, servicer)
     await started.set_serving(True)
     return started
 
@@ -198,6 +211,23 @@ def _clear_socket(path: str) -> None:
         os.unlink(path)
 
 
+class _Service(grpc.GenericRpcHandler):
+    """The methods of a service, until it refuses."""
+
+    def __init__(self, name: str, methods: Mapping[str, Any]) -> None:
+        self._handlers = {
+            f"/{name}/{method}": grpc.unary_unary_rpc_method_handler(answer) for method, answer in methods.items()
+        }
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        """Finds what answers a call; None where that is not of this service."""
+        return self._handlers.get(handler_call_details.method)
+
+    def refuse(self) -> None:
+        """Has calls from now on told to try elsewhere."""
+        self._handlers = dict.fromkeys(self._handlers, grpc.unary_unary_rpc_method_handler(_refuse_to_begin))
+
+
 class _MethodPool:
     """The pool of descriptors, which also finds the file of a method: clients such as ghz ask reflection for one."""
 
@@ -235,6 +265,11 @@ class _Tokens(aio.ServerInterceptor):
         if self._accepts is None or self._accepts(metadata.get(_TOKEN_KEY)):
             return await continuation(handler_call_details)
         return self._refusal
+
+
+async def _refuse_to_begin(_request: bytes, context: Any) -> bytes:
+    await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is shutting down")
+    return b""
 
 
 async def _refuse(_request: bytes, context: Any) -> bytes:

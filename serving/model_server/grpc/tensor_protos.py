@@ -177,8 +177,8 @@ def _shape_of(proto: Any) -> tuple[int, ...]:
         raise TensorProtoError(f"the shape must have at most {MAX_RANK} sizes of 0 or more, got {_short(shape)}")
     count = 1
     for size in shape:
-        count *= size
-        if count > _MAX_ELEMENTS:
+        count *= max(size, 1)  # a tensor without values may have few rows only, too: they cost the model time
+        if count > (_MAX_ELEMENTS if all(shape) else MAX_REPEATED_BYTES):
             raise TensorProtoError(f"the shape {_short(shape)} has more values than any message could hold")
     return shape
 

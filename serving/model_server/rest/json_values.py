@@ -70,7 +70,7 @@ def quick_array(values: list[Any], dtype: int) -> np.ndarray | None:
     if dtype == STRING and values and isinstance(values[0], dict):
         try:
             return _objects([one.b64 for one in msgspec.convert(values, list[_Base64])])
-        except msgspec.ValidationError:
+        except (msgspec.ValidationError, UnicodeEncodeError):  # the latter from half a surrogate pair
             return None
     shape = [len(values)]
     while values and type(values[0]) is list:

@@ -53,7 +53,10 @@ class RestServer:
             OSError: the port is taken, or the address is none of this machine's.
         """
         loop = asyncio.get_running_loop()
-        self._listener = await loop.create_server(as_factory(self, loop), host, port, ssl=tls, backlog=_BACKLOG)
+        handshake_s = self.limits.head_timeout_s if tls is not None else None
+        self._listener = await loop.create_server(
+            as_factory(self, loop), host, port, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake_s
+        )
         self._watch = loop.call_later(_CHECK_S, self._check)
 
     def _check(self) -> None:

@@ -234,6 +234,15 @@ def test_scalars_and_empty_batches_go_to_the_model_as_they_are(bench):
     bench(scenario)
 
 
+def test_rows_without_values_go_to_the_model_at_once_however_many_they_are(bench):
+    async def scenario(one: Bench) -> None:
+        model = Rows()
+        assert (await one.ask(model, np.zeros((100_000, 0), "f4")))["y"].shape == (100_000, 0)
+        assert len(model.batches) == 1
+
+    bench(scenario)
+
+
 def test_a_full_queue_refuses_with_unavailable_and_429(bench):
     async def scenario(one: Bench) -> None:
         gate = threading.Event()

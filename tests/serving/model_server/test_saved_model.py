@@ -109,6 +109,11 @@ def test_every_dtype_passes_unchanged(echo, signature, values):
     assert np.array_equal(back, values, equal_nan=values.dtype.kind == "f")
 
 
+def test_a_scalar_string_comes_back_as_an_array(echo):
+    back = load(echo).run("string", {"x": np.array(b"ABC", object)})["y"]
+    assert (back.dtype, back.shape, back.item()) == (object, (), b"ABC")
+
+
 def test_arrays_that_are_read_only_or_strided_are_taken(echo):
     values = np.arange(6, dtype=np.float32).reshape(2, 3)
     values.flags.writeable = False

@@ -169,6 +169,12 @@ def test_a_shape_of_unknown_rank_is_refused():
         tensor_protos.to_array(proto)
 
 
+@pytest.mark.parametrize("sizes", [[0, 2**63 - 1], [2**40, 0], [2**30, 0, 2**30]])
+def test_a_tensor_without_values_has_no_endless_shape_either(sizes):
+    with pytest.raises(tensor_protos.TensorProtoError, match="has more values than any message could hold"):
+        tensor_protos.to_array(claiming(1, sizes))
+
+
 def test_an_array_that_no_tensor_can_hold_is_refused():
     with pytest.raises(tensor_protos.TensorProtoError, match="cannot be of NumPy's dtype datetime64"):
         tensor_protos.fill(empty(), np.array(["2026-01-01"], "datetime64[D]"))

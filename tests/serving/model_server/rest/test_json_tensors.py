@@ -223,6 +223,11 @@ ROW = "Failed to process element: {} of 'instances' list. Error: INVALID_ARGUMEN
         ),
         ({"inputs": [{"b64": "%%%"}]}, {"a": 7}, "Unable to base64 decode"),
         ({"inputs": [{"b64": "eHh4e"}]}, {"a": 7}, "Unable to base64 decode"),
+        (
+            {"inputs": [{"\ud800": "eA=="}]},
+            {"a": 7},
+            'JSON Value: {\n    "\ud800": "eA=="\n} not formatted correctly for base64 data',
+        ),
         ({"inputs": "\ud800"}, {"a": 7}, "JSON Parse error: The surrogate pair in string is invalid."),
         ({"inputs": [10**400]}, {"a": 1}, "JSON Parse error: Number too big to be stored in double."),
         (
