@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import json
 import os
 import pathlib
@@ -14,6 +15,7 @@ import click
 
 from pipeline import served_models
 from pipeline.cli.options import debug_option, shown
+from pipeline.cli.quiet import without_startup_lines
 
 if TYPE_CHECKING:
     from serving.model_server.server import ModelServer
@@ -44,12 +46,15 @@ def serve_command(models: tuple[str, ...], host: str, port: int, rest_port: int)
     found = {} if _names_models(flags) else served_models.find(names, pathlib.Path.cwd())
     given = [f"--host={host}", f"--port={port}", f"--rest_api_port={rest_port}", "--enable_grpc_healthcheck_service"]
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # before TensorFlow is imported
-    from serving.model_server import flags as server_flags
-    from serving.model_server import server
+    click.echo("loading TensorFlow and the models …", err=True)
+    with without_startup_lines():
+        from serving.model_server import flags as server_flags
+        from serving.model_server import server
+
+        importlib.import_module("tensorflow")
 
     with _config_file(found) as config:
         options = server_flags.parse([*given, *config, *flags])
-        click.echo("loading TensorFlow and the models …", err=True)
         server.run(options, on_start=lambda running: _tell(running, found))
 
 

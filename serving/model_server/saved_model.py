@@ -48,12 +48,12 @@ class _Plan:
     """One signature and one set of its outputs, ready to run.
 
     Attributes:
-        call: from the inputs, in order, to the fetched tensors.
+        call: from the inputs, in order, to the fetched tensors; a scalar string is bare `bytes`.
         inputs: their names, in the order of `call`.
         outputs: name of an output to its place among the fetched tensors.
     """
 
-    call: Callable[..., list[np.ndarray]]
+    call: Callable[..., list[Any]]
     inputs: tuple[str, ...]
     outputs: Mapping[str, int]
 

@@ -457,6 +457,20 @@ def test_without_a_poll_interval_a_configuration_looks_once(server, tmp_path):
     one.wait(v1="END", v2="AVAILABLE")
 
 
+def test_what_goes_with_a_configuration_is_told_when_it_is_right_and_before_its_models_are_loaded(server, tmp_path):
+    (tmp_path / "1").mkdir()
+    one, told = server(), []
+    one.gates[1] = threading.Event()
+    one.apply({"m": tmp_path}, on_accept=lambda: told.append("m"))
+    assert (told, one.loaded) == (["m"], [])
+    one.gates[1].set()
+    one.wait(v1="AVAILABLE")
+    with pytest.raises(ServingError, match="a model name must be"):
+        one.apply({"..": tmp_path}, on_accept=lambda: told.append(".."))
+    one.manager.apply(type(one.config_of({}))(), on_accept=lambda: told.append("nothing"))
+    assert told == ["m"]
+
+
 def test_an_empty_configuration_changes_nothing(server, tmp_path, config_of):
     one = server()
     one.apply({"m": versions(tmp_path, 1)})

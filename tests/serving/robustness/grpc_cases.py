@@ -19,7 +19,19 @@ from tests.serving.robustness.mutation import mutated
 
 _PREDICTION, _MODEL = "/tensorflow.serving.PredictionService/", "/tensorflow.serving.ModelService/"
 _NAMES = ("half", "echo", "work", "text", "labelled", "", "none", "../half", "é", "x" * 3000, "\x00")
-_SIGNATURES = ("", "serving_default", "float32", "string", "bool", "int8", "uint64", "regress_x_to_y", "total", "no", "é\n")
+_SIGNATURES = (
+    "",
+    "serving_default",
+    "float32",
+    "string",
+    "bool",
+    "int8",
+    "uint64",
+    "regress_x_to_y",
+    "total",
+    "no",
+    "é\n",
+)
 _INPUTS = ("x", "a", "b", "text", "inputs", "", "none", "é")
 _SIZES = (0, 1, 2, 3, 7, -1, -(2**63), 2**31, 2**40, 2**63 - 1)
 _FIELDS: dict[str, tuple[Any, ...]] = {
@@ -120,7 +132,9 @@ def _fill_features(rng: random.Random, features: Any) -> None:
 def _several(rng: random.Random) -> Any:
     request = inference_pb2.MultiInferenceRequest()
     for _ in range(rng.choice((0, 1, 2, 3))):
-        task = request.tasks.add(method_name=rng.choice(("tensorflow/serving/classify", "tensorflow/serving/regress", "x")))
+        task = request.tasks.add(
+            method_name=rng.choice(("tensorflow/serving/classify", "tensorflow/serving/regress", "x"))
+        )
         _fill_spec(rng, task.model_spec)
     _fill_input(rng, request.input)
     return request

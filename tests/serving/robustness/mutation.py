@@ -6,15 +6,31 @@ import json
 import random
 from typing import Any
 
-_BYTES = (b"\x00", b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"NaN", b"1e999",
-          b"-", b"\\ud800", b"\\u0000", b"\xef\xbb\xbf", b"\r\n", b"null", b"\x80" * 9, b"Infinity")  # fmt: skip
+_BYTES = (
+    b"\x00", b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b'"', b"\\", b"{", b"}", b"[", b"]", b",", b":", b"NaN",
+    b"1e999", b"-", b"\\ud800", b"\\u0000", b"\xef\xbb\xbf", b"\r\n", b"null", b"\x80" * 9, b"Infinity",
+)  # fmt: skip
 _LEAVES: tuple[Any, ...] = (
     None, True, False, 0, -1, 1, 2**31, -(2**31) - 1, 2**63 - 1, 2**63, 2**64, -(2**63) - 1, 10**400, 0.5, -0.0, 1e308,
     float("nan"), float("inf"), float("-inf"), 5e-324, "", "x", "\x00", "é\U0001f30d", "\ud800", "serving_default",
     "../../etc/passwd", "A" * 4000, [], {}, [[]], [[], []], [[1], [1, 2]], {"b64": ""}, {"b64": "A"}, {"b64": "####"},
     {"b64": "QUJD"}, {"b64": 7}, {"b64": "QUJD", "x": 1}, {"": {}}, {"x": {"x": {"x": []}}},
 )  # fmt: skip
-_KEYS = ("instances", "inputs", "signature_name", "examples", "context", "x", "a", "b", "text", "id", "b64", "", "\ud800")
+_KEYS = (
+    "instances",
+    "inputs",
+    "signature_name",
+    "examples",
+    "context",
+    "x",
+    "a",
+    "b",
+    "text",
+    "id",
+    "b64",
+    "",
+    "\ud800",
+)
 _MAX_NODES = 30
 
 

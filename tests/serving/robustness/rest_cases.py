@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 import urllib.parse
+from collections.abc import Callable
 
 from tests.serving.robustness.mutation import bent, generated, mutated, written
 from tests.serving.robustness.servers import get, post
@@ -32,15 +33,19 @@ _TARGETS = (
     "/v1/models/half/versions/2/metadata", "/v1/models", "/v1/models/", "/v1/", "/", "/healthz", "/readyz",
     "/v1/models/..%2f..%2fetc/passwd:predict", "/v1/models/half/versions/99999999999999999999:predict",
     "/v1/models/half/versions/-1", "/v1/models/half%00:predict", "/v1/models/%ff%fe:predict", "/v1/models//:predict",
-    "/v1/models/half:predict?x=1", "/v1/models/half:PREDICT", "/monitoring/prometheus/metrics", "/v1/models/half:status",
+    "/v1/models/half:predict?x=1", "/v1/models/half:PREDICT", "/monitoring/prometheus/metrics",
+    "/v1/models/half:status",
 )  # fmt: skip
 _HEADERS = (
     "Content-Encoding: gzip", "Content-Encoding: br", "Content-Encoding: identity", "Accept-Encoding: gzip",
-    "Content-Type: text/html; charset=utf-16", "X-Request-Id: " + "i" * 300, "X-Request-Id: \x80\xff", "Range: bytes=5-1",
-    "Authorization: Bearer x", "Origin: https://x", "Expect: 100-continue", "Cookie: " + "c" * 5000, "X-Request-Id: a b",
+    "Content-Type: text/html; charset=utf-16", "X-Request-Id: " + "i" * 300, "X-Request-Id: \x80\xff",
+    "Range: bytes=5-1",
+    "Authorization: Bearer x", "Origin: https://x", "Expect: 100-continue", "Cookie: " + "c" * 5000,
+    "X-Request-Id: a b",
 )  # fmt: skip
 _METHODS = ("PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "PROPFIND", "QUERY", "PRI", "get", "", "POST POST", "\xff")
 _LENGTHS = ("-1", "+5", "1e3", "0x10", "99999999999999999999999", "5, 5", "", " ", "5\r\nContent-Length: 6", "70000000")
+_VERSIONS = (b"HTTP/1.0", b"HTTP/0.9", b"HTTP/2.0", b"HTTP/9.9", b"HTTP/1.1 ", b"", b"ICY/1.1", b"http/1.1")
 _CODINGS = ("chunked", "Chunked, chunked", "gzip, chunked", "identity", "xchunked", "chunked\r\nContent-Length: 5")
 _CHUNKS = (
     b"5\r\nabcde\r\n0\r\n\r\n", b"5;ext=1\r\nabcde\r\n0\r\nX: y\r\n\r\n", b"ffffffffffffffff\r\nabc", b"-1\r\n\r\n",
@@ -72,28 +77,19 @@ def question(rng: random.Random) -> bytes:
 def noise(rng: random.Random) -> bytes:
     """Makes bytes that are no good HTTP, or nearly; the connection is of no use afterwards."""
     name, value = rng.choice(_GOOD)
-    body = written(value)
-    target = f"/v1/models/{name}"
-    kind = rng.randrange(8)
-    if kind == 0:
-        return mutated(rng, post(target, body))
-    if kind == 1:
-        return rng.randbytes(rng.randint(1, 300))
-    if kind == 2:
-        method = rng.choice(_METHODS).encode("latin-1")
-        return method + post(target, body)[4:]
-    if kind == 3:
-        return f"POST {target} HTTP/1.1\r\nContent-Length: {rng.choice(_LENGTHS)}\r\n\r\n".encode() + body
-    if kind == 4:
-        head = f"POST {target} HTTP/1.1\r\nTransfer-Encoding: {rng.choice(_CODINGS)}\r\n\r\n".encode()
-        return head + rng.choice(_CHUNKS)
-    if kind == 5:
-        version = rng.choice(("HTTP/1.0", "HTTP/0.9", "HTTP/2.0", "HTTP/9.9", "HTTP/1.1 ", "", "ICY/1.1", "http/1.1"))
-        return post(target, body).replace(b"HTTP/1.1", version.encode(), 1)
-    if kind == 6:
-        count = rng.choice((1, 99, 101, 200))
-        return post(target, body, *(f"X-{number}: {'v' * rng.choice((1, 400))}" for number in range(count)))
-    return mutated(rng, get(_target(rng), *_headers(rng, expect=True)))
+    good = post(f"/v1/models/{name}", written(value))
+    head = f"POST /v1/models/{name} HTTP/1.1\r\n".encode()
+    makers: tuple[Callable[[], bytes], ...] = (
+        lambda: mutated(rng, good),
+        lambda: mutated(rng, get(_target(rng), *_headers(rng, expect=True))),
+        lambda: rng.randbytes(rng.randint(1, 300)),
+        lambda: rng.choice(_METHODS).encode("latin-1") + good[4:],
+        lambda: good.replace(b"HTTP/1.1", rng.choice(_VERSIONS), 1),
+        lambda: head + f"Content-Length: {rng.choice(_LENGTHS)}\r\n\r\n".encode() + written(value),
+        lambda: head + f"Transfer-Encoding: {rng.choice(_CODINGS)}\r\n\r\n".encode() + rng.choice(_CHUNKS),
+        lambda: head + b"X: %b\r\n" % (b"v" * rng.choice((1, 400))) * rng.choice((1, 99, 101, 200)) + b"\r\n",
+    )
+    return rng.choice(makers)()
 
 
 def _target(rng: random.Random) -> str:

@@ -114,7 +114,8 @@ class Wire:
             self._more()
         head, _, rest = self._buffer.partition(b"\r\n\r\n")
         status, length = _STATUS.match(head), _LENGTH.search(head + b"\r\n")
-        assert status is not None and length is not None, head
+        assert status is not None, head
+        assert length is not None, head
         self._buffer = rest
         self.is_over = b"\r\nConnection: close" in head
         while len(self._buffer) < int(length[1]):

@@ -78,7 +78,9 @@ def test_without_a_token_of_the_file_nobody_is_answered(one_model, tmp_path):
     tokens = tmp_path / "tokens"
     tokens.write_text(f"# for tests\n{OTHER}\n{TOKEN}\n", encoding="ascii")
     wrong = (None, "", "Bearer", f"Bearer {TOKEN[:-1]}", f"Bearer {TOKEN}x", f"Basic {TOKEN}", TOKEN, "Bearer \xe9" * 9)
-    with Process(tmp_path, *one_model, f"--bearer_tokens_file={tokens}", "--enable_grpc_healthcheck_service") as process:
+    with Process(
+        tmp_path, *one_model, f"--bearer_tokens_file={tokens}", "--enable_grpc_healthcheck_service"
+    ) as process:
         process.listening()
         for shown in wrong:
             header = () if shown is None else (f"Authorization: {shown}",)
@@ -89,7 +91,10 @@ def test_without_a_token_of_the_file_nobody_is_answered(one_model, tmp_path):
                 get("/v1/models/none", *header),
             ):
                 status, body = ask(process.port, request)
-                assert (status, "a bearer token is needed" in json.loads(body)["error"]) == (401, True), (shown, request)
+                assert (status, "a bearer token is needed" in json.loads(body)["error"]) == (401, True), (
+                    shown,
+                    request,
+                )
             if shown is None or shown.isascii():
                 assert _code_of_grpc(process, shown) is grpc.StatusCode.UNAUTHENTICATED, shown
         for token in (TOKEN, OTHER):
@@ -103,8 +108,9 @@ def test_without_a_token_of_the_file_nobody_is_answered(one_model, tmp_path):
 
 @pytest.mark.parametrize(
     "name",
-    ["..", "%2e%2e", "..%2f..%2fetc%2fpasswd", "%2e%2e%2f%2e%2e%2fetc", "..%5c..", "%2fetc%2fpasswd", "half%2f..%2fhalf",
-     "half%00", "%c0%ae%c0%ae", "....", "half%2fversions%2f1", ".%2fhalf", "half\\..", "file:%2f%2f%2fetc"],
+    ["..", "%2e%2e", "..%2f..%2fetc%2fpasswd", "%2e%2e%2f%2e%2e%2fetc", "..%5c..", "%2fetc%2fpasswd",
+     "half%2f..%2fhalf", "half%00", "%c0%ae%c0%ae", "....", "half%2fversions%2f1", ".%2fhalf", "half\\..",
+     "file:%2f%2f%2fetc"],
 )  # fmt: skip
 def test_a_name_in_a_path_is_a_name_and_no_path(server, name):
     for request in (

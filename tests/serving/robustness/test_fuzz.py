@@ -12,7 +12,6 @@ import random
 import socket
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 
 import grpc
 import pytest

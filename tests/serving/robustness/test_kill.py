@@ -11,7 +11,7 @@ import grpc
 import pytest
 from tensorflow_serving.apis import predict_pb2
 
-from tests.serving.robustness.servers import PATIENCE_S, Process, Wire, ask, get, models_file, post
+from tests.serving.robustness.servers import PATIENCE_S, Process, Wire, get, models_file, post
 
 pytestmark = pytest.mark.slow
 
@@ -32,7 +32,7 @@ def test_a_killed_server_serves_the_same_versions_when_it_is_started_again(half_
         with Process(tmp_path, *flags) as process, Wire(process.listening().port) as wire:
             assert wire.ask(GOOD) == ANSWER
             assert _by_socket(str(socket_path)) == 4.0
-            until(lambda: wire.ask(get("/v1/models/half"))[1].count(b'"AVAILABLE"') == 2)  # noqa: B023
+            until(lambda: wire.ask(get("/v1/models/half"))[1].count(b'"AVAILABLE"') == 2)
             seen.append(json.loads(wire.ask(get("/v1/models/half"))[1]))
             wire.socket.sendall(GOOD * 10)
             process.process.send_signal(signal.SIGKILL)
@@ -63,7 +63,9 @@ def test_sigterm_under_load_answers_everything_that_was_taken_and_then_refuses(h
 
 
 def test_a_signal_while_models_are_loaded_ends_the_start(work, tmp_path):
-    with Process(tmp_path, models_file(tmp_path / "models", {f"work{number}": work for number in range(60)})) as process:
+    with Process(
+        tmp_path, models_file(tmp_path / "models", {f"work{number}": work for number in range(60)})
+    ) as process:
         end_s = time.monotonic() + 60
         while process.words().count("Successfully loaded") < 2:
             assert time.monotonic() < end_s, process.words()
@@ -76,7 +78,7 @@ def test_a_signal_while_models_are_loaded_ends_the_start(work, tmp_path):
 
 
 def _ask_rest(process: Process, seen: list[object]) -> None:
-    """Asks on one connection until the server says that it is the last answer, then on the next, until none is taken."""
+    """Asks on one connection until the server says that it is over, then on the next, until none is taken."""
     while True:
         try:
             wire = Wire(process.port)

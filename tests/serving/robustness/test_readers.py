@@ -38,10 +38,13 @@ def read_all(raw: bytes, dtypes: tuple[int, ...]) -> None:
         try:
             found = read(parse_body(raw))
         except ServingError as error:
-            assert error.code in _REFUSED
-            assert json.loads(error_answer(str(error)))["error"]
-            continue
-        if isinstance(found, tuple):
+            refused = error
+        else:
+            refused = None
+        if refused is not None:
+            assert refused.code in _REFUSED
+            assert json.loads(error_answer(str(refused)))["error"]
+        elif isinstance(found, tuple):
             assert all(isinstance(array, np.ndarray) for array in found[0].values())
 
 
@@ -64,7 +67,13 @@ def test_any_bytes_are_read_as_json_or_refused(raw):
 def test_nesting_of_any_depth_is_read_or_refused(opening, depth, is_closed):
     closing = "".join({"[": "]", "{": "}"}[one] for one in reversed(opening) if one in "[{")
     value = opening * depth + "1" + (closing * depth if is_closed else "")
-    for around in ("%s", '{"instances": %s}', '{"instances": "x", "y": %s}', '{"examples": [{"x": %s}]}', '{"inputs": [%s]}'):
+    for around in (
+        "%s",
+        '{"instances": %s}',
+        '{"instances": "x", "y": %s}',
+        '{"examples": [{"x": %s}]}',
+        '{"inputs": [%s]}',
+    ):
         read_all((around % value).encode(), (1,))
 
 
@@ -88,7 +97,6 @@ def test_any_tensor_message_is_read_or_refused_and_has_the_shape_it_says(
         proto.tensor_shape.dim.add().size = size
     try:
         array = to_array(proto)
-    except TensorProtoError as error:
-        assert str(error)
+    except TensorProtoError:
         return
     assert array.shape == tuple(shape)

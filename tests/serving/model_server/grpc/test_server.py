@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from tensorflow_serving.apis import predict_pb2
+from tensorflow_serving.apis import get_model_status_pb2, predict_pb2
 
 from serving.client import Client, ClientError, Options, Retries
 from serving.model_server.errors import ServingError
@@ -211,7 +211,7 @@ def test_a_cancelled_request_gives_its_model_back(serve, fake_model, config_of, 
     assert server.manager.stop(10), "a lease was not given back"
 
 
-def test_a_call_under_way_is_answered_when_the_server_stops(serve, fake_model):
+def test_a_call_under_way_is_answered_when_the_server_stops_and_later_ones_are_told_to_go_elsewhere(serve, fake_model):
     gate, entered = threading.Event(), threading.Event()
     load, config = fake_model(gate)
 
@@ -229,6 +229,11 @@ def test_a_call_under_way_is_answered_when_the_server_stops(serve, fake_model):
     assert entered.wait(10)
     stopping = threading.Thread(target=lambda: server.within(server.server.stop(10)))
     stopping.start()
+    look = server.channel.unary_unary("/tensorflow.serving.ModelService/GetModelStatus")
+    asked = get_model_status_pb2.GetModelStatusRequest(model_spec={"name": "m"}).SerializeToString()
+    while (seen := look.future(asked, timeout=20)).code() is grpc.StatusCode.OK:
+        pass
+    assert (seen.code(), seen.details()) == (grpc.StatusCode.UNAVAILABLE, "the server is shutting down")
     gate.set()
     assert list(call.result().outputs["y"].float_val) == [2.0]
     stopping.join(10)
