@@ -116,7 +116,7 @@ class ModelFolder:
         """Lists half-written and half-removed folders of processes that no longer run on this machine."""
         found = self.path.glob(".*") if self.path.is_dir() else iter(())
         return sorted(
-            path for path in found if (match := _LEFTOVER.fullmatch(path.name)) and not _runs(int(match["pid"]))
+            path for path in found if (match := _LEFTOVER.fullmatch(path.name)) and not is_running(int(match["pid"]))
         )
 
     def _publish_as(self, version: int, write: Callable[[Path, int], None]) -> bool:
@@ -187,7 +187,8 @@ def _flush(path: Path) -> None:
         os.close(handle)
 
 
-def _runs(pid: int) -> bool:
+def is_running(pid: int) -> bool:
+    """Returns whether a process of this machine runs; one that may not be looked at does."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -80,11 +80,7 @@ class GrpcTransport:
         self.dialect: Dialect = GrpcDialect()
         self._address = address
         self._token = options.token
-        arguments = _channel_arguments(options)
-        if is_secure:
-            self._channel = grpc.secure_channel(address, _credentials(options), arguments)
-        else:
-            self._channel = grpc.insecure_channel(address, arguments)
+        self._channel = _channel(grpc, address, options, is_secure=is_secure)
         self._method = functools.cache(self._channel.unary_unary)
 
     def send(self, exchange: Exchange[T], timeout_s: float) -> T:
@@ -112,11 +108,7 @@ class AsyncGrpcTransport:
         self.dialect: Dialect = GrpcDialect()
         self._address = address
         self._token = options.token
-        arguments = _channel_arguments(options)
-        if is_secure:
-            self._channel = aio.secure_channel(address, _credentials(options), arguments)
-        else:
-            self._channel = aio.insecure_channel(address, arguments)
+        self._channel = _channel(aio, address, options, is_secure=is_secure)
         self._method = functools.cache(self._channel.unary_unary)
 
     async def send(self, exchange: Exchange[T], timeout_s: float) -> T:
@@ -198,9 +190,13 @@ def _headers(token: str, request_id: str) -> list[tuple[str, str]]:
     return [*found, (_ID, request_id)] if request_id else found
 
 
-def _channel_arguments(options: Options) -> list[tuple[str, int]]:
+def _channel(package: Any, address: str, options: Options, *, is_secure: bool) -> Any:
+    """Opens a channel of `grpc` or of `grpc.aio`, which open them alike."""
     # gRPC's own retries are off: they know nothing of which requests are safe, nor of each other.
-    return [("grpc.max_receive_message_length", options.max_message_bytes), ("grpc.enable_retries", 0)]
+    arguments = [("grpc.max_receive_message_length", options.max_message_bytes), ("grpc.enable_retries", 0)]
+    if is_secure:
+        return package.secure_channel(address, _credentials(options), arguments)
+    return package.insecure_channel(address, arguments)
 
 
 def _credentials(options: Options) -> Any:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from serving.model_server import log_entries
+from serving.versions import is_running
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -177,7 +178,7 @@ def _take_over(prefix: Path) -> None:
     for path in sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}-*{_OPEN}")):
         finished = path.with_suffix("")
         pid = finished.stem.split("-")[-2]
-        if pid.isdigit() and int(pid) != os.getpid() and _runs(int(pid)):
+        if pid.isdigit() and int(pid) != os.getpid() and is_running(int(pid)):
             continue
         if finished.suffix == RECORDS and (whole := _whole_bytes(path)):
             os.truncate(path, whole)
@@ -200,13 +201,3 @@ def _whole_bytes(path: Path) -> int:
             at = end
             file.seek(at)
     return at
-
-
-def _runs(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except (PermissionError, OverflowError):
-        return True
-    return True
