@@ -45,7 +45,7 @@ setup(
     entry_points={
         "console_scripts": [
             "earthloop = pipeline.cli.main:main",
-            "earthloop-model-server = serving.model_server.server:main",
+            "earthloop-model-server = serving.model_server.main:main",
         ]
     },
 )

@@ -1,11 +1,31 @@
 #!/bin/sh
-# What checks the manifests in kubeflow/serving: kustomize and the Prometheus operator's CRDs (from Go's module proxy),
-# promtool and prometheus (from Debian). All of it is optional: a test whose tool is missing is skipped and says why.
+# What checks the manifests in kubeflow/serving: kustomize and the definitions of the Prometheus operator and of KServe
+# (from Go's module proxy), promtool and prometheus (from Debian). All of it is optional: a test whose tool is missing is
+# skipped and says why.
 set -u
 cd "$(dirname "$0")/.." || exit 1
 kustomize=v5.6.0
-operator=v0.85.0
+operator=v0.85.0 operator_sum=h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=
+kserve=v0.17.0 kserve_sum=h1:IaynaBFzVQz1Xyrw5n3ncqzd5Y7L1RkO+YWvVwwtMQE=
 target=$PWD/.setup/kubernetes
+wanted="kustomize $kustomize, operator $operator_sum, KServe $kserve_sum"
+
+# definitions MODULE VERSION SUM FILE…: copies files of a Go module into crds, if its content has that sum.
+definitions() {
+    if ! answer=$(cd "$target" && go mod download -json "$1@$2"); then
+        printf '%s\n' "$answer"
+        return 1
+    fi
+    if ! printf '%s\n' "$answer" | grep -qF "\"Sum\": \"$3\""; then
+        echo "$1@$2 has another sum than $3; it is not used"
+        return 1
+    fi
+    module=$(printf '%s\n' "$answer" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",\{0,1\}$/\1/p')
+    shift 3
+    for file in "$@"; do
+        cp "$module/$file" "$target/crds/" && chmod u+w "$target/crds/${file##*/}" || return
+    done
+}
 
 if command -v promtool >/dev/null; then
     echo "promtool is there: $(command -v promtool)"
@@ -17,19 +37,28 @@ else
     echo "no promtool, and no right to install it: rules are not tested with promtool, nor is the server scraped"
 fi
 
-if [ -x "$target/bin/kustomize" ] && [ -d "$target/crds" ]; then
-    echo "kustomize and the CRDs are in $target"
+if [ -f "$target/complete" ] && [ "$(cat "$target/complete")" = "$wanted" ]; then
+    echo "kustomize and the definitions are in $target"
 elif command -v go >/dev/null; then
-    mkdir -p "$target" && GOBIN=$target/bin go install "sigs.k8s.io/kustomize/kustomize/v5@$kustomize" ||
+    rm -rf "$target/complete" "$target/crds"
+    mkdir -p "$target/crds"
+    missing=0
+    GOBIN=$target/bin go install "sigs.k8s.io/kustomize/kustomize/v5@$kustomize" || {
         echo "kustomize was not built: overlays are rendered with kubectl where it is, or not at all"
-    folder=$(cd "$target" && go mod download -json "github.com/prometheus-operator/prometheus-operator@$operator" |
-        sed -n 's/^\t"Dir": "\(.*\)",\{0,1\}$/\1/p')
-    if [ -n "$folder" ]; then
-        mkdir -p "$target/crds" && cp "$folder"/example/prometheus-operator-crd/*.yaml "$target/crds/"
-        chmod u+w "$target"/crds/*.yaml
-    else
-        echo "the Prometheus operator's CRDs were not reached: ServiceMonitor and PrometheusRule are checked by shape alone"
-    fi
+        missing=1
+    }
+    crds=example/prometheus-operator-crd/monitoring.coreos.com_
+    definitions github.com/prometheus-operator/prometheus-operator $operator $operator_sum \
+        ${crds}servicemonitors.yaml ${crds}prometheusrules.yaml || {
+        echo "no definitions of the Prometheus operator: ServiceMonitor and PrometheusRule are checked by shape alone"
+        missing=1
+    }
+    definitions github.com/kserve/kserve $kserve $kserve_sum \
+        config/crd/full/serving.kserve.io_inferenceservices.yaml config/runtimes/kserve-tensorflow-serving.yaml || {
+        echo "no definitions of KServe: the InferenceService is checked by shape alone"
+        missing=1
+    }
+    [ $missing = 1 ] || printf '%s\n' "$wanted" >"$target/complete"
 else
-    echo "no go: overlays are rendered with kubectl where it is; ServiceMonitor and PrometheusRule are checked by shape alone"
+    echo "no go: overlays are rendered with kubectl where it is; what is no object of Kubernetes is checked by shape alone"
 fi

@@ -15,35 +15,34 @@ import importlib
 import logging
 import os
 import signal
-import sys
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from applications.errors import EarthloopError
-from serving.model_server import config_files, flags, monitoring
+from serving.model_server import config_files, monitoring
 from serving.model_server.auth import read_tokens
 from serving.model_server.batching import Batcher, BatchingParameters
 from serving.model_server.data_plane import DataPlane
+from serving.model_server.grpc import channel_arguments
 from serving.model_server.grpc import server as grpc_server
 from serving.model_server.loading import Loader, LoadOptions
 from serving.model_server.manager import Manager, ManagerOptions
 from serving.model_server.metrics import Metrics
+from serving.model_server.open_files import most_connections
 from serving.model_server.request_log import LogSettings, RequestLog
 from serving.model_server.rest.reader import Limits
 from serving.model_server.rest.routes import RestApi, RestOptions
 from serving.model_server.rest.server import RestServer
 from serving.model_server.saved_model import Runtime
-from serving.model_server.tls import server_context
+from serving.model_server.tls import HTTP_2, server_context
 
 if TYPE_CHECKING:
     from tensorflow_serving.config import model_server_config_pb2
 
-    from serving.model_server.config_files import Tls
     from serving.model_server.server_options import ServerOptions
 
-PROGRAM = "earthloop-model-server"
 _MS = 1e-3
 _MICROS = 1e-6
 _UNLOAD_S = 10.0  # for models to go when the server ends
@@ -81,7 +80,9 @@ class ModelServer:
         monitoring.watch(self.metrics, self.manager, self._batcher.queues)
         self.plane = DataPlane(self.manager, self._batcher, self.metrics, self._log)
         self._api = RestApi(self.plane, self._rest_options(), loop)
-        self._rest = RestServer(self._api.handle, Limits(max_body_bytes=options.max_request_bytes))
+        self._most_connections = most_connections(Limits.max_connections)  # of each transport
+        limits = Limits(max_body_bytes=options.max_request_bytes, max_connections=self._most_connections)
+        self._rest = RestServer(self._api.handle, limits)
         self._grpc: grpc_server.GrpcServer | None = None
         self._reloading: asyncio.Task[None] | None = None
 
@@ -126,14 +127,19 @@ class ModelServer:
                 "Stop what uses it, or give another with --rest_api_port."
             ) from error
 
-    def apply(self, config: model_server_config_pb2.ModelServerConfig) -> None:
+    def apply(self, config: model_server_config_pb2.ModelServerConfig, *, is_waiting: bool = True) -> None:
         """Serves the models of a configuration; waits for those that are new, so not for the loop's thread.
+
+        Args:
+            config: the models.
+            is_waiting: whether to return only when those that are new answer.
 
         Raises:
             ServingError: as `Manager.apply`.
         """
         log = self._log
-        self.manager.apply(config, on_accept=partial(log.apply, config) if log is not None else None)
+        on_accept = partial(log.apply, config) if log is not None else None
+        self.manager.apply(config, is_waiting=is_waiting, on_accept=on_accept)
 
     async def stop(self, grace_s: float) -> None:
         """Takes nothing new, answers what is there, and frees everything.
@@ -161,11 +167,14 @@ class ModelServer:
         return config_files.one_model(options.model_name, options.model_base_path)
 
     async def _reload_often(self) -> None:
-        """Reads the models' configuration again and again; one that is wrong changes nothing."""
+        """Reads the models' configuration again and again; one that is wrong changes nothing.
+
+        It waits for no model: the next reading may be what mends a path that leads nowhere.
+        """
         while True:
             await asyncio.sleep(self.options.model_config_file_poll_wait_seconds)
             try:
-                await asyncio.to_thread(lambda: self.apply(self._models()))
+                await asyncio.to_thread(lambda: self.apply(self._models(), is_waiting=False))
             except EarthloopError as error:
                 _LOG.error("%s stays without effect: %s", self.options.model_config_file, error)
 
@@ -182,41 +191,21 @@ class ModelServer:
 
     def _grpc_options(self, *, any_port: bool) -> grpc_server.GrpcOptions:
         options = self.options
+        arguments = channel_arguments.parse(options.grpc_channel_arguments)
+        limits = dataclasses.replace(arguments.limits, max_connections=self._most_connections)
         return grpc_server.GrpcOptions(
             port=0 if any_port else options.port,
             host=options.host,
             any_port=any_port,
             socket_path=options.grpc_socket_path,
-            credentials=_grpc_credentials(self._tls),
+            tls=server_context(self._tls, HTTP_2) if self._tls else None,
             accepts=self._tokens.accept if self._tokens else None,
             max_message_bytes=options.max_request_bytes,
-            channel_arguments=grpc_server.parse_channel_arguments(options.grpc_channel_arguments),
+            arguments=dataclasses.replace(arguments, limits=limits),
             as_tensor_content=options.enable_serialization_as_tensor_content,
             has_health=options.enable_grpc_healthcheck_service,
             reads_ids=self._log is not None,
         )
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the server until a signal ends it: the console script.
-
-    Args:
-        arguments: flags; those of the process if None.
-
-    Returns:
-        Exit code: 0 after a signal, 1 if the server cannot start, 2 for wrong flags.
-    """
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    try:
-        options = flags.parse(sys.argv[1:] if arguments is None else arguments)
-        if options.help or options.version:
-            sys.stdout.write(flags.usage(PROGRAM) if options.help else _versions())
-            return 0
-        run(options)
-    except EarthloopError as error:
-        sys.stderr.write(f"{PROGRAM}: {error}\n")
-        return error.exit_code
-    return 0
 
 
 def run(options: ServerOptions, on_start: Callable[[ModelServer], None] | None = None) -> None:
@@ -301,7 +290,9 @@ def _batching(options: ServerOptions) -> BatchingParameters:
         if options.batching_parameters_file
         else BatchingParameters()
     )
-    return dataclasses.replace(parameters, max_queue_bytes=options.max_queue_bytes)
+    return dataclasses.replace(
+        parameters, max_queue_bytes=options.max_queue_bytes, batches_requests=options.batch_requests
+    )
 
 
 def _load_options(options: ServerOptions) -> LoadOptions:
@@ -343,25 +334,3 @@ def _request_log(options: ServerOptions, metrics: Metrics) -> RequestLog | None:
         ),
         metrics,
     )
-
-
-def _grpc_credentials(tls: Tls | None) -> object:
-    import grpc
-
-    if tls is None:
-        return None
-    return grpc.ssl_server_credentials(
-        [(tls.key.encode(), tls.certificate.encode())],
-        root_certificates=tls.client_authority.encode() or None,
-        require_client_auth=tls.is_client_checked,
-    )
-
-
-def _versions() -> str:
-    import tensorflow as tf
-
-    return f"{PROGRAM}, TensorFlow {tf.__version__}\n"
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""TLS as `--ssl_config_file` describes it, for REST; gRPC takes the same PEM texts as they are."""
+"""TLS as `--ssl_config_file` describes it, for REST and gRPC."""
 
 from __future__ import annotations
 
@@ -14,8 +14,15 @@ if TYPE_CHECKING:
     from serving.model_server.config_files import Tls
 
 
-def server_context(tls: Tls) -> ssl.SSLContext:
+HTTP_1, HTTP_2 = "http/1.1", "h2"
+
+
+def server_context(tls: Tls, protocol: str = HTTP_1) -> ssl.SSLContext:
     """Makes the context of a server that shows its certificate, and asks clients for theirs where they must have one.
+
+    Args:
+        tls: what to show and to ask for.
+        protocol: what the server speaks.
 
     Raises:
         ConfigError: key and certificate are no PEM or do not belong together.
@@ -35,7 +42,7 @@ def server_context(tls: Tls) -> ssl.SSLContext:
             f"server_key, server_cert and custom_ca in --ssl_config_file must be PEM texts that belong together "
             f"({error}). Check them with: openssl x509 -noout -text -in CERTIFICATE"
         ) from error
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols([protocol])
     return context
 
 

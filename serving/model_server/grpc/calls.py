@@ -8,7 +8,6 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
-import grpc
 from google.protobuf.message import DecodeError
 
 from serving.model_server.data_plane import ModelRef
@@ -16,51 +15,90 @@ from serving.model_server.errors import Code, ServingError
 
 if TYPE_CHECKING:
     from serving.model_server.data_plane import DataPlane
+    from serving.model_server.grpc.exchange import Begin, Cancel, Context, Done
 
-ID_KEY = "x-request-id"  # metadata in which a client names its request, as in the REST header
-_MAX_MESSAGE = 1024  # characters of a status' text; TensorFlow Serving cuts it there
+ID_KEY = b"x-request-id"  # metadata in which a client names its request, as in the REST header
 _MAX_ID = 256  # characters
-_STATUS = {code.value[0]: code for code in grpc.StatusCode}
 _LOG = logging.getLogger(__name__)
 
-Handler = Callable[[bytes, Any], Awaitable[bytes]]
 Method = Callable[[Any, Any], Awaitable[bytes]]  # parsed request, context -> serialized response
+Count = Callable[[str, Code, float], None]  # model, how it ended, seconds
 
 
-def handler(method: Method, request_class: Any, count: Callable[[Any, Code, float], None] | None = None) -> Handler:
+class Call:
+    """A request that is being answered: counted once, however it ends."""
+
+    __slots__ = ("_begun_s", "_count", "_done", "model")
+
+    def __init__(self, done: Done, count: Count | None) -> None:
+        """Takes what is told the end.
+
+        Args:
+            done: takes the bytes of the response, or the error.
+            count: told of the model, the code and the seconds it took; None where that is not counted.
+        """
+        self.model = ""  # until the request is parsed, which is not kept: it may be large
+        self._done = done
+        self._count = count
+        self._begun_s = time.perf_counter()
+
+    def parse(self, request_class: Any, data: bytes) -> Any:
+        """Parses the request.
+
+        Raises:
+            ServingError: it cannot be parsed, and is counted.
+        """
+        try:
+            request = parse(request_class, data)
+        except ServingError as error:
+            self.count(error.code)
+            raise
+        spec = getattr(request, "model_spec", None)
+        self.model = "" if spec is None else spec.name
+        return request
+
+    def end(self, answer: bytes | None, error: BaseException | None) -> None:
+        """Hands the answer on; counted before, so that who has its answer finds its request counted."""
+        if error is not None and not isinstance(error, ServingError):
+            _LOG.error("a gRPC call failed", exc_info=error)
+            error = ServingError(Code.INTERNAL, str(error))
+        self.count(Code.OK if error is None else error.code)
+        self._done(answer, error)
+
+    def count(self, code: Code) -> None:
+        """Counts the request."""
+        if self._count is not None:
+            self._count(self.model, code, time.perf_counter() - self._begun_s)
+
+
+def handler(method: Method, request_class: Any, count: Count | None = None) -> Begin:
     """Makes what gRPC calls of a method of ours.
 
     Args:
         method: answers a parsed request, or raises ServingError.
         request_class: message of the request.
-        count: told of the request, its code and the seconds it took.
-
-    Returns:
-        From the bytes of a request to those of the response; aborts the call with the status of an error.
+        count: told of the model, the code and the seconds it took.
     """
 
-    async def answer(data: bytes, context: Any) -> bytes:
-        begun_s, request, error = time.perf_counter(), None, None
-        response = b""
-        try:
-            request = parse(request_class, data)
-            response = await method(request, context)
-        except ServingError as refusal:
-            error = refusal
-        except asyncio.CancelledError:
-            error = ServingError(Code.CANCELLED, "the client went away")
-            raise
-        except Exception as fault:
-            _LOG.exception("a gRPC call failed")
-            error = ServingError(Code.INTERNAL, str(fault))
-        finally:  # before the client has its answer: who asks for the counters then finds the request counted
-            if count is not None:
-                count(request, error.code if error else Code.OK, time.perf_counter() - begun_s)
-        if error is not None:
-            await context.abort(_STATUS[error.code], message_of(error))
-        return response
+    def begin(data: bytes, context: Context, done: Done) -> Cancel:
+        """Has the method work in a task of its own."""
+        call = Call(done, count)
+        request = call.parse(request_class, data)
+        task = asyncio.ensure_future(method(request, context))
 
-    return answer
+        def ended(task: asyncio.Future[bytes]) -> None:
+            """Hands on what the task came to."""
+            if task.cancelled():
+                call.count(Code.CANCELLED)
+            elif error := task.exception():
+                call.end(None, error)
+            else:
+                call.end(task.result(), None)
+
+        task.add_done_callback(ended)
+        return task.cancel
+
+    return begin
 
 
 def parse(request_class: Any, data: bytes) -> Any:
@@ -77,12 +115,6 @@ def parse(request_class: Any, data: bytes) -> Any:
             f"the request must be a serialized {request_class.DESCRIPTOR.full_name}, but its {len(data)} bytes are "
             "not. Build it with the stubs of tensorflow-serving-api.",
         ) from error
-
-
-def message_of(error: Exception) -> str:
-    """Returns the text of a status: the error's, cut where TensorFlow Serving cuts it."""
-    text = str(error)
-    return f"{text[:_MAX_MESSAGE]}...TRUNCATED" if len(text) > _MAX_MESSAGE else text
 
 
 def model_ref(spec: Any) -> ModelRef:
@@ -106,26 +138,16 @@ def need_spec(request: Any) -> Any:
     return request.model_spec
 
 
-def deadline_s(context: Any) -> float | None:
-    """Returns the call's deadline on the loop's clock, or None where the client set none."""
-    remaining_s = context.time_remaining()
-    return None if remaining_s is None else asyncio.get_running_loop().time() + remaining_s
-
-
-def client_id(context: Any) -> str:
+def client_id(context: Context) -> str:
     """Returns what the client called its request; "" where it did not."""
-    for key, value in context.invocation_metadata() or ():
-        if key == ID_KEY:
-            return (value if isinstance(value, str) else value.decode("utf-8", "replace"))[:_MAX_ID]
-    return ""
+    return context.head.text(ID_KEY)[:_MAX_ID]
 
 
-def counter(plane: DataPlane, api: str) -> Callable[[Any, Code, float], None]:
+def counter(plane: DataPlane, api: str) -> Count:
     """Returns what counts the requests of one method."""
 
-    def count(request: Any, code: Code, seconds: float) -> None:
-        spec = getattr(request, "model_spec", None)
-        name = spec.name if spec is not None else ""
+    def count(name: str, code: Code, seconds: float) -> None:
+        """Counts a request; names that no model has must not become label values."""
         plane.metrics.request(name if code is Code.OK or plane.knows(name) else "", api, "GRPC", code, seconds)
 
     return count

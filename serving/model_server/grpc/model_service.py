@@ -14,6 +14,7 @@ from serving.model_server.grpc import calls
 
 if TYPE_CHECKING:
     from serving.model_server.data_plane import DataPlane
+    from serving.model_server.grpc.exchange import Begin
 
 Reload = Callable[[Any], None]  # takes a ModelServerConfig; blocks until it holds; raises ServingError
 _LOG = logging.getLogger(__name__)
@@ -28,7 +29,7 @@ class ModelService:
         self._reload = reload
         self._reloading = asyncio.Lock()  # one at a time, without a thread for each that waits
 
-    def handlers(self) -> dict[str, calls.Handler]:
+    def handlers(self) -> dict[str, Begin]:
         """Returns what answers each method of the service."""
         return {
             "GetModelStatus": calls.handler(self.status, get_model_status_pb2.GetModelStatusRequest),

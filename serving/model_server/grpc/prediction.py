@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -13,13 +14,16 @@ from tensorflow_serving.apis import (
     regression_pb2,
 )
 
+from serving.model_server.batch_compute import as_serving_error
 from serving.model_server.data_plane import Call, DataPlane
 from serving.model_server.errors import Code, ServingError
 from serving.model_server.example_methods import CLASSIFY, Examples
 from serving.model_server.grpc import calls, results, tensor_protos
 
 if TYPE_CHECKING:
+    from serving.model_server.batch_task import Task
     from serving.model_server.example_methods import Classification, Regression
+    from serving.model_server.grpc.exchange import Begin, Cancel, Context, Done
     from serving.model_server.servable import Signature, Tensors
 
 _SIGNATURES = "signature_def"
@@ -41,31 +45,55 @@ class PredictionService:
         self._reads_ids = reads_ids
         self._responses = results.PredictResponses(predict_pb2.PredictResponse, as_content=as_content)
 
-    def handlers(self) -> dict[str, calls.Handler]:
+    def handlers(self) -> dict[str, Begin]:
         """Returns what answers each method of the service."""
         count = {api: calls.counter(self._plane, api) for api in ("Predict", "Classify", "Regress")}
         return {
-            "Predict": calls.handler(self.predict, predict_pb2.PredictRequest, count["Predict"]),
+            "Predict": partial(self.predict, count["Predict"]),
             "Classify": calls.handler(self.classify, classification_pb2.ClassificationRequest, count["Classify"]),
             "Regress": calls.handler(self.regress, regression_pb2.RegressionRequest, count["Regress"]),
             "MultiInference": calls.handler(self.multi_inference, inference_pb2.MultiInferenceRequest),
             "GetModelMetadata": calls.handler(self.metadata, get_model_metadata_pb2.GetModelMetadataRequest),
         }
 
-    async def predict(self, request: Any, context: Any) -> bytes:
-        """Answers tensors with tensors."""
+    def predict(self, count: calls.Count, data: bytes, context: Context, done: Done) -> Cancel:
+        """Answers tensors with tensors; without a task of its own, which would cost as much as reading the request.
+
+        Raises:
+            ServingError: the request is refused at once; `done` is not called then.
+        """
+        call = calls.Call(done, count)
+        request = call.parse(predict_pb2.PredictRequest, data)
+        try:
+            task = self._start(request, context, call)
+        except Exception as error:
+            refused = as_serving_error(error)
+            call.count(refused.code)
+            raise refused from error
+
+        def cancel() -> None:
+            """Forgets the request."""
+            call.count(Code.CANCELLED)
+            self._plane.cancel(task)
+
+        return cancel
+
+    def _start(self, request: Any, context: Context, call: calls.Call) -> Task:
         spec = calls.need_spec(request)
-        with self._plane.lease(calls.model_ref(spec)) as lease:
+        lease = self._plane.lease(calls.model_ref(spec))
+        try:
             signature = self._plane.signature(lease, spec.signature_name)
-            inputs = _read_inputs(request.inputs, signature)
-            call = Call(
+            asked = Call(
                 outputs=list(request.output_filter) or None,
-                deadline_s=calls.deadline_s(context),
+                deadline_s=context.deadline_s,
                 client_id=calls.client_id(context) if self._reads_ids else "",
                 entrypoint="GRPC",
                 shape=self._responses.shape(spec.name, lease.version, signature.name),
             )
-            return await self._plane.predict(lease, signature, inputs, call)
+            return self._plane.start(lease, signature, _read_inputs(request.inputs, signature), asked, call.end)
+        except BaseException:
+            lease.release()
+            raise
 
     async def classify(self, request: Any, context: Any) -> bytes:
         """Answers tf.Examples with labels and scores."""
@@ -125,15 +153,16 @@ class PredictionService:
 
     def _call(self, context: Any, api: str) -> Call:
         client_id = calls.client_id(context) if self._reads_ids else ""
-        return Call(deadline_s=calls.deadline_s(context), client_id=client_id, api=api, entrypoint="GRPC")
+        return Call(deadline_s=context.deadline_s, client_id=client_id, api=api, entrypoint="GRPC")
 
 
 def _read_inputs(inputs: Any, signature: Signature) -> Tensors:
     """Reads the tensors of a request, those alone that the signature knows."""
     tensors: Tensors = {}
+    repeats = tensor_protos.Repeats()
     for name, proto in inputs.items():
         try:
-            tensors[name] = tensor_protos.to_array(proto) if name in signature.inputs else _UNREAD
+            tensors[name] = tensor_protos.to_array(proto, repeats) if name in signature.inputs else _UNREAD
         except tensor_protos.TensorProtoError as error:
             raise _invalid(f"tensor parsing error: {name}: {error}") from error
     return tensors

@@ -47,6 +47,7 @@ class PredictResponses:
         response_class, as_content = self._class, self._as_content
 
         def shape(answer: Answer) -> bytes:
+            """Writes the response."""
             response = response_class()
             outputs = response.outputs
             for name, array in answer.own().items():

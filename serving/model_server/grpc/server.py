@@ -3,36 +3,43 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import dataclasses
-import importlib
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import grpc
-from google.protobuf import descriptor_pool
-from grpc import aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from typing import TYPE_CHECKING
 
 from serving.model_server.errors import Code, ServingError
-from serving.model_server.grpc import model_service, prediction
+from serving.model_server.grpc import health, model_service, prediction, reflection, wire
+from serving.model_server.grpc.channel_arguments import ChannelArguments
+from serving.model_server.grpc.exchange import Begin, Conversation, Exchange, Refused, Subscription, Unary
+from serving.model_server.http2.connection import Connection
+from serving.model_server.watch import CHECK_S, Watch
 
 if TYPE_CHECKING:
     from serving.model_server.data_plane import DataPlane
+    from serving.model_server.http2.heads import Head
+    from serving.model_server.http2.streams import Stream
 
 _PREDICTION, _MODEL = "tensorflow.serving.PredictionService", "tensorflow.serving.ModelService"
 _HEALTH_NAMES = ("", "ModelService", "PredictionService", _MODEL, _PREDICTION)
-_DEFAULT_ARGUMENTS = {
-    "grpc.so_reuseport": 0,  # else a second server on the same port takes half of the requests, silently
-    "grpc.http2.bdp_probe": 0,  # no pings to measure the network: on one machine they only cost
-    "grpc.tcp_read_chunk_size": 65_536,
-}
-_TOKEN_KEY = "authorization"
-_REFUSING_S = 0.3  # from when new calls are refused until the server stops, which treats them worse
-_OPEN = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name  # probes have no token
+_BACKLOG = 1024
+_HANDSHAKE_S = 10.0
+_TOKEN_KEY = b"authorization"
+_OPEN = f"/{health.NAME}/".encode()  # probes have no token
+_CONTENT_TYPE = b"application/grpc"
+_METHOD_NOT_ALLOWED, _UNSUPPORTED_MEDIA_TYPE = 405, 415
+_UNKNOWN = (Code.UNIMPLEMENTED, "no gRPC")
+_NO_TOKEN = ServingError(
+    Code.UNAUTHENTICATED,
+    "a bearer token is needed: send it as metadata `authorization: Bearer TOKEN`, one of those in the server's "
+    "file of tokens.",
+)
+
+Make = Callable[["Stream", "Head", int], Exchange]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,11 +51,11 @@ class GrpcOptions:
         host: address of the port.
         any_port: have the system choose a port, for tests.
         socket_path: of a UNIX socket; "" for none.
-        credentials: `grpc.ServerCredentials` for port and socket; None without TLS.
+        tls: for port and socket; None without TLS.
         accepts: whether a request with this `authorization` metadata (None without) may pass; None lets all pass.
         max_message_bytes: of one request; larger ones get RESOURCE_EXHAUSTED.
         max_concurrent_calls: more at the same time get RESOURCE_EXHAUSTED.
-        channel_arguments: of gRPC, from `--grpc_channel_arguments`.
+        arguments: from `--grpc_channel_arguments`.
         as_tensor_content: responses hold tensors as bytes and not in the fields of their types.
         has_health: whether the health service answers.
         reads_ids: whether the request log wants the clients' names of their requests.
@@ -58,52 +65,152 @@ class GrpcOptions:
     host: str = "127.0.0.1"
     any_port: bool = False
     socket_path: str = ""
-    credentials: Any = None
+    tls: ssl.SSLContext | None = None
     accepts: Callable[[str | None], bool] | None = None
     max_message_bytes: int = 64 << 20
     max_concurrent_calls: int = 4096
-    channel_arguments: Sequence[tuple[str, int | str]] = ()
+    arguments: ChannelArguments = ChannelArguments()
     as_tensor_content: bool = False
     has_health: bool = True
     reads_ids: bool = False
 
 
 class GrpcServer:
-    """A started server."""
+    """A server; `start` makes and starts it.
 
-    def __init__(
-        self,
-        server: aio.Server,
-        port: int,
-        services: Sequence[_Service],
-        servicer: health.aio.HealthServicer | None,
-    ) -> None:
-        """Takes the parts; use `start`."""
-        self.port = port
-        self._server = server
-        self._services = services
-        self._health = servicer
+    Attributes:
+        connections: those that are open.
+        held_bytes: of requests that are not answered yet.
+        open_streams: requests that are not answered yet.
+        limits: of connections and requests.
+    """
 
-    async def set_serving(self, is_serving: bool) -> None:
-        """Says on the health service whether requests are answered."""
-        status = health_pb2.HealthCheckResponse
-        if self._health is not None:
-            for name in _HEALTH_NAMES:
-                await self._health.set(name, status.SERVING if is_serving else status.NOT_SERVING)
-
-    async def stop(self, grace_s: float) -> None:
-        """Refuses new calls, waits for those that are there, and cancels what is left after the grace.
+    def __init__(self, methods: Mapping[bytes, Make], state: health.Health, options: GrpcOptions) -> None:
+        """Takes the parts.
 
         Args:
-            grace_s: seconds.
+            methods: what takes a call, by the method's path.
+            state: told whether the server answers.
+            options: how to listen.
         """
-        await self.set_serving(False)
-        # A server of gRPC that stops cancels the calls it has not looked at, and nobody tries again what is CANCELLED.
-        for service in self._services:
-            service.refuse()
-        refusing_s = min(grace_s, _REFUSING_S)
-        await asyncio.sleep(refusing_s)
-        await self._server.stop(grace_s - refusing_s)
+        self.connections: set[Connection] = set()
+        self.held_bytes = 0
+        self.open_streams = 0
+        self.limits = options.arguments.limits
+        self._methods = methods
+        self._health = state
+        self._options = options
+        received = options.arguments.max_receive_bytes
+        self._max_bytes = options.max_message_bytes if received is None else received
+        self._listeners: list[asyncio.Server] = []
+        self._watch = Watch(self.connections)
+
+    @property
+    def port(self) -> int:
+        """TCP port it listens on; 0 for none."""
+        names = [one.getsockname() for listener in self._listeners for one in listener.sockets]
+        return next((int(name[1]) for name in names if isinstance(name, tuple)), 0)
+
+    def open(self, stream: Stream, head: Head) -> None:
+        """Gives a call what takes it, or refuses it."""
+        try:
+            make = self._method_of(head)
+            if make is None:
+                stream.receiver = _NotGrpc(stream, head)
+            else:
+                stream.receiver = make(stream, head, self._max_bytes)
+        except ServingError as error:
+            Refused(stream, head, error)
+
+    def _method_of(self, head: Head) -> Make | None:
+        """Returns what takes a call; None for a request that is no gRPC.
+
+        Raises:
+            ServingError: the call is refused.
+        """
+        options, fields = self._options, head.fields
+        path = fields[b":path"]
+        kind = fields.get(b"content-type", b"")
+        if fields[b":method"] != b"POST" or kind[: len(_CONTENT_TYPE)] != _CONTENT_TYPE or kind[16:17] == b"-":
+            return None
+        if options.accepts is not None and not path.startswith(_OPEN):
+            if not options.accepts(head.text(_TOKEN_KEY) if _TOKEN_KEY in fields else None):
+                raise _NO_TOKEN
+        make = self._methods.get(path)
+        if make is None:
+            raise ServingError(
+                Code.UNIMPLEMENTED, f"unknown method: {path[:200].decode('utf-8', 'replace')}; reflection lists all"
+            )
+        if self.open_streams > options.max_concurrent_calls:
+            raise ServingError(
+                Code.RESOURCE_EXHAUSTED, f"there are {options.max_concurrent_calls} calls already; try again later"
+            )
+        return make
+
+    async def listen(self) -> None:
+        """Opens port and socket, on the running loop.
+
+        Raises:
+            ServingError: neither is wanted, or the port is taken.
+        """
+        options, loop = self._options, asyncio.get_running_loop()
+        if not options.port and not options.any_port and not options.socket_path:
+            raise ServingError(Code.INVALID_ARGUMENT, "At least one of --port or --grpc_socket_path must be set.")
+        handshake_s = None if options.tls is None else _HANDSHAKE_S
+        factory = partial(Connection, self, loop)
+        try:
+            if options.port or options.any_port:
+                reuses = options.arguments.reuses_port
+                self._listeners.append(
+                    await loop.create_server(
+                        factory,
+                        options.host,
+                        options.port,
+                        ssl=options.tls,
+                        backlog=_BACKLOG,
+                        reuse_port=reuses or None,
+                        ssl_handshake_timeout=handshake_s,
+                    )
+                )
+            if options.socket_path:
+                _clear_socket(options.socket_path)
+                self._listeners.append(
+                    await loop.create_unix_server(
+                        factory, options.socket_path, ssl=options.tls, ssl_handshake_timeout=handshake_s
+                    )
+                )
+        except OSError as error:
+            raise ServingError(
+                Code.UNAVAILABLE,
+                f"the gRPC port must be free, but {options.host}:{options.port} cannot be listened on ({error}). "
+                "Stop what uses it, or give another with --port.",
+            ) from error
+        self._watch.start()
+
+    def set_serving(self, is_serving: bool) -> None:
+        """Says on the health service whether requests are answered."""
+        self._health.set_serving(is_serving)
+
+    async def stop(self, grace_s: float) -> None:
+        """Sends clients elsewhere, answers what they have asked, and ends all connections.
+
+        Args:
+            grace_s: seconds after which the calls that are left get UNAVAILABLE.
+        """
+        begun_s = time.monotonic()
+        self.set_serving(False)
+        for listener in self._listeners:
+            listener.close()
+        for connection in list(self.connections):
+            connection.stop_patient()
+            connection.go_away()
+        await self._watch.until_empty(grace_s)
+        for connection in list(self.connections):
+            connection.stop()
+        await self._watch.until_empty(max(CHECK_S, grace_s - (time.monotonic() - begun_s)))
+        for connection in list(self.connections):
+            connection.abort()
+        self._watch.stop()
 
 
 async def start(plane: DataPlane, reload: model_service.Reload, options: GrpcOptions) -> GrpcServer:
@@ -117,92 +224,30 @@ async def start(plane: DataPlane, reload: model_service.Reload, options: GrpcOpt
     Raises:
         ServingError: neither a port nor a socket is given, or the port is taken.
     """
-    server = aio.server(
-        options=list(_arguments(options).items()),
-        interceptors=[_Tokens(options.accepts)] if options.accepts else None,
-        maximum_concurrent_rpcs=options.max_concurrent_calls,
-    )
     answering = prediction.PredictionService(
         plane, as_content=options.as_tensor_content, reads_ids=options.reads_ids
     ).handlers()
     managing = model_service.ModelService(plane, reload).handlers()
-    services = (_Service(_PREDICTION, answering), _Service(_MODEL, managing))
-    server.add_generic_rpc_handlers(services)
-    servicer = health.aio.HealthServicer() if options.has_health else None
-    if servicer is not None:
-        health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
-    _describe_services()
-    names = [_PREDICTION, _MODEL, reflection.SERVICE_NAME, *([health.SERVICE_NAME] if servicer else [])]
-    reflection.enable_server_reflection(names, server, pool=_MethodPool())
-    port = _listen(server, options)
-    await server.start()
-    started = GrpcServer(server, port, services, servicer)
-    await started.set_serving(True)
-    return started
-
-
-def parse_channel_arguments(text: str) -> list[tuple[str, int | str]]:
-    """Reads `--grpc_channel_arguments`: `key=value,key=value`; whole numbers become numbers.
-
-    Raises:
-        ServingError: a part has no `=`.
-    """
-    found: list[tuple[str, int | str]] = []
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        key, sign, value = part.partition("=")
-        if not sign or not key:
-            raise ServingError(
-                Code.INVALID_ARGUMENT,
-                f"--grpc_channel_arguments must be key=value pairs with commas between, got {part!r}. "
-                "Write for instance grpc.max_connection_age_ms=600000.",
-            )
-        found.append((key, int(value) if value.lstrip("-").isdigit() else value))
-    return found
-
-
-def _arguments(options: GrpcOptions) -> dict[str, int | str]:
-    limits = {
-        "grpc.max_receive_message_length": options.max_message_bytes,
-        "grpc.max_send_message_length": -1,
+    state = health.Health(_HEALTH_NAMES)
+    names = [_PREDICTION, _MODEL, *([health.NAME] if options.has_health else [])]
+    methods: dict[bytes, Make] = {
+        **_unary(_PREDICTION, answering),
+        **_unary(_MODEL, managing),
+        f"/{reflection.NAME}/ServerReflectionInfo".encode(): partial(
+            Conversation, reply=reflection.Reflection(names).reply
+        ),
     }
-    return {**_DEFAULT_ARGUMENTS, **limits, **dict(options.channel_arguments)}
+    if options.has_health:
+        methods.update(_unary(health.NAME, {"Check": state.check}))
+        methods[f"/{health.NAME}/Watch".encode()] = partial(Subscription, subscribe=state.watch)
+    server = GrpcServer(methods, state, options)
+    await server.listen()
+    server.set_serving(True)
+    return server
 
 
-def _listen(server: aio.Server, options: GrpcOptions) -> int:
-    """Opens port and socket; returns the port, 0 for none."""
-    port = 0
-    if not options.port and not options.any_port and not options.socket_path:
-        raise ServingError(Code.INVALID_ARGUMENT, "At least one of --port or --grpc_socket_path must be set.")
-    try:
-        if options.port or options.any_port:
-            port = _add_port(server, f"{options.host}:{options.port}", options.credentials)
-        if options.socket_path:
-            _clear_socket(options.socket_path)
-            _add_port(server, f"unix:{options.socket_path}", options.credentials)
-    except RuntimeError as error:
-        raise ServingError(
-            Code.UNAVAILABLE,
-            f"the gRPC port must be free, but {options.host}:{options.port} cannot be listened on ({error}). "
-            "Stop what uses it, or give another with --port.",
-        ) from error
-    return port
-
-
-def _add_port(server: aio.Server, address: str, credentials: Any) -> int:
-    if credentials is None:
-        return int(server.add_insecure_port(address))
-    return int(server.add_secure_port(address, credentials))
-
-
-def _describe_services() -> None:
-    """Has the descriptors of the two services in the pool, where reflection looks for them.
-
-    Their modules are of an old generator and stumble over today's protobuf at their ends; what is wanted of them is in
-    the pool by then.
-    """
-    for name in ("prediction_service_pb2", "model_service_pb2"):
-        with contextlib.suppress(AttributeError):
-            importlib.import_module(f"tensorflow_serving.apis.{name}")
+def _unary(service: str, handlers: Mapping[str, Begin]) -> dict[bytes, Make]:
+    return {f"/{service}/{name}".encode(): partial(Unary, begin=begin) for name, begin in handlers.items()}
 
 
 def _clear_socket(path: str) -> None:
@@ -211,71 +256,15 @@ def _clear_socket(path: str) -> None:
         os.unlink(path)
 
 
-class _Service(grpc.GenericRpcHandler):
-    """The methods of a service, until it refuses."""
+class _NotGrpc(Refused):
+    """A request that is HTTP/2, and no gRPC: it is told so in HTTP's words, when it is whole."""
 
-    def __init__(self, name: str, methods: Mapping[str, Any]) -> None:
-        self._handlers = {
-            f"/{name}/{method}": grpc.unary_unary_rpc_method_handler(answer) for method, answer in methods.items()
-        }
+    def __init__(self, stream: Stream, head: Head) -> None:
+        self._stream = stream
+        self.head = head
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> Any:
-        """Finds what answers a call; None where that is not of this service."""
-        return self._handlers.get(handler_call_details.method)
-
-    def refuse(self) -> None:
-        """Has calls from now on told to try elsewhere."""
-        self._handlers = dict.fromkeys(self._handlers, grpc.unary_unary_rpc_method_handler(_refuse_to_begin))
-
-
-class _MethodPool:
-    """The pool of descriptors, which also finds the file of a method: clients such as ghz ask reflection for one."""
-
-    def __init__(self) -> None:
-        self._pool = descriptor_pool.Default()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._pool, name)
-
-    def FindFileContainingSymbol(self, symbol: str) -> Any:
-        """Finds the file of a message, a service or a method."""
-        try:
-            return self._pool.FindFileContainingSymbol(symbol)
-        except KeyError:
-            service, _, method = symbol.rpartition(".")
-            if method not in self._pool.FindServiceByName(service).methods_by_name:
-                raise
-            return self._pool.FindFileContainingSymbol(service)
-
-
-class _Tokens(aio.ServerInterceptor):
-    """Refuses calls without a known bearer token."""
-
-    def __init__(self, accepts: Callable[[str | None], bool] | None) -> None:
-        self._accepts = accepts
-        self._refusal = grpc.unary_unary_rpc_method_handler(_refuse)
-
-    async def intercept_service(
-        self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Any]], handler_call_details: Any
-    ) -> Any:
-        """Lets a call pass to its handler, or to the one that refuses."""
-        if handler_call_details.method.startswith(f"/{_OPEN}/"):
-            return await continuation(handler_call_details)
-        metadata = dict(handler_call_details.invocation_metadata or ())
-        if self._accepts is None or self._accepts(metadata.get(_TOKEN_KEY)):
-            return await continuation(handler_call_details)
-        return self._refusal
-
-
-async def _refuse_to_begin(_request: bytes, context: Any) -> bytes:
-    await context.abort(grpc.StatusCode.UNAVAILABLE, "the server is shutting down")
-    return b""
-
-
-async def _refuse(_request: bytes, context: Any) -> bytes:
-    await context.abort(
-        grpc.StatusCode.UNAUTHENTICATED,
-        "a bearer token is needed: send it as metadata `authorization: Bearer TOKEN`, one of those in the server's "
-        "file of tokens.",
-    )
-    return b""
+    def end(self) -> None:
+        """Answers."""
+        is_post = self.head.fields[b":method"] == b"POST"
+        status = wire.http_status(_UNSUPPORTED_MEDIA_TYPE if is_post else _METHOD_NOT_ALLOWED)
+        self._stream.respond(status, b"This port speaks gRPC: POST application/grpc.\n", wire.status(*_UNKNOWN))

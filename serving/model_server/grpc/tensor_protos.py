@@ -1,8 +1,8 @@
 """`tensorflow.TensorProto` to NumPy and back, without TensorFlow: for the server and for clients.
 
 Reading follows TensorFlow: values stand in `tensor_content` or in the field of their type, and a field with fewer
-values than the shape says is filled up with its last one. Unlike TensorFlow, a shape that its message does not fill
-is believed only up to `MAX_REPEATED_BYTES`: a message of ten bytes must not make the server allocate gigabytes.
+values than the shape says is filled up with its last one. Unlike TensorFlow, all tensors of a request together may be
+filled up by `MAX_REPEATED_BYTES` only: a message of thirty bytes must not cost the server what thirty megabytes do.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-MAX_REPEATED_BYTES = 16 << 20  # what a tensor may take in memory when the message does not hold all its values
+MAX_REPEATED_BYTES = 4 << 20  # an image of 512 by 512 by 3 float32, all of one value, needs 3 MiB
 MAX_RANK = 32  # TensorFlow allows 254 dimensions, NumPy 64; no model here has more than a handful
 STRING = 7  # DT_STRING
 _BFLOAT16 = 14  # DT_BFLOAT16: not among NumPy's own types
@@ -25,6 +25,35 @@ _VARINT_BYTES = 10
 
 class TensorProtoError(ValueError):
     """The message is not a tensor; the text says why."""
+
+
+class Repeats:
+    """What the tensors of one request may still take in memory beyond the values that it holds."""
+
+    def __init__(self, left: int = MAX_REPEATED_BYTES) -> None:
+        """Takes the bytes."""
+        self._left = left
+
+    def take(self, shape: tuple[int, ...], given: int, value_bytes: int) -> None:
+        """Counts the values that a message leaves out.
+
+        Args:
+            shape: of the tensor.
+            given: values that the message holds.
+            value_bytes: what each of the others takes: a string its length, too, as a model copies it.
+
+        Raises:
+            TensorProtoError: they are too many.
+        """
+        count = math.prod(shape)
+        size = (count - given) * value_bytes
+        if size > self._left:
+            raise TensorProtoError(
+                f"the shape {_short(shape)} says {count} values, but the message holds {given}, and to repeat the last "
+                f"one takes {size} bytes where {self._left} of {MAX_REPEATED_BYTES} in a request are left. Send every "
+                "value, as tf.make_tensor_proto does with a whole array."
+            )
+        self._left -= size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,11 +102,12 @@ NAMES = {
 }  # fmt: skip
 
 
-def to_array(proto: Any) -> np.ndarray:
+def to_array(proto: Any, repeats: Repeats | None = None) -> np.ndarray:
     """Reads a TensorProto.
 
     Args:
         proto: any message with TensorProto's fields; not changed.
+        repeats: of the request that it is part of; None where it is all of it.
 
     Returns:
         The values, of the message's shape; strings as an object array of `bytes`. May be read-only, and may share the
@@ -85,8 +115,10 @@ def to_array(proto: Any) -> np.ndarray:
 
     Raises:
         TensorProtoError: the shape is unknown or impossible, the dtype is none that can be sent, or the values do not
-            fit the shape.
+            fit the shape, or leave too many to be repeated.
     """
+    if (single := _single_text(proto)) is not None:
+        return single
     kind = _kind_of(proto.dtype)
     shape = _shape_of(proto.tensor_shape)
     count = math.prod(shape)
@@ -96,7 +128,7 @@ def to_array(proto: Any) -> np.ndarray:
     if content:
         values = _strings_of(content, count) if kind.field == "string_val" else _content(content, count, kind.dtype)
         return values.reshape(shape)
-    return _field(getattr(proto, kind.field), shape, count, kind)
+    return _field(getattr(proto, kind.field), shape, kind, repeats or Repeats())
 
 
 def fill(proto: Any, array: np.ndarray, *, as_content: bool = False) -> None:
@@ -169,6 +201,16 @@ def _number_of(array: np.ndarray) -> tuple[int, np.ndarray]:
     return number, np.ascontiguousarray(array).reshape(array.shape)  # the former makes 1-D of a scalar
 
 
+def _single_text(proto: Any) -> np.ndarray | None:
+    """Reads one string in one row, as requests with one picture have it; None for all else, which takes longer."""
+    texts, dims = proto.string_val, proto.tensor_shape.dim
+    if proto.dtype != STRING or len(texts) != 1 or len(dims) != 1 or dims[0].size != 1 or proto.tensor_content:
+        return None
+    array = np.empty(1, object)
+    array[0] = texts[0]
+    return array
+
+
 def _shape_of(proto: Any) -> tuple[int, ...]:
     if proto.unknown_rank:
         raise TensorProtoError("the shape must be known, got unknown_rank")
@@ -194,14 +236,16 @@ def _content(content: bytes, count: int, dtype: np.dtype[Any]) -> np.ndarray:
     return values
 
 
-def _field(field: Any, shape: tuple[int, ...], count: int, kind: _Kind) -> np.ndarray:
+def _field(field: Any, shape: tuple[int, ...], kind: _Kind, repeats: Repeats) -> np.ndarray:
     """Reads a typed field: too many values are cut off, missing ones are the last one (or 0, or "") again."""
+    count = math.prod(shape)
     per_value = 2 if kind.dtype.kind == "c" else 1
     given, odd = divmod(len(field), per_value)
     if odd:
         raise TensorProtoError(f"{kind.field} must hold pairs, real and imaginary, got {len(field)} numbers")
-    if given < count and count * kind.dtype.itemsize > MAX_REPEATED_BYTES:
-        raise TensorProtoError(f"the shape {_short(shape)} says {count} values, but the message holds {given}")
+    if given < count:
+        is_text = kind.field == "string_val" and given > 0
+        repeats.take(shape, given, kind.dtype.itemsize + (len(field[-1]) if is_text else 0))
     values = _numbers(field, kind)[:count]
     if given < count:
         last = values[-1:] if given else _nothing(kind)
@@ -270,7 +314,7 @@ def _read_varint(content: bytes, at: int) -> tuple[int, int]:
         value |= (byte & (_CONTINUES - 1)) << (7 * place)
         if not byte & _CONTINUES:
             return value, at + place + 1
-    raise TensorProtoError("tensor_content ends within the lengths of its strings")
+    raise TensorProtoError(f"tensor_content of {len(content)} bytes ends within the lengths of its strings")
 
 
 def _varint(value: int) -> bytes:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import ssl
 import time
-from collections.abc import Callable
 
 from serving.model_server.rest.connection import Connection, Handler, as_factory
 from serving.model_server.rest.messages import Writer
 from serving.model_server.rest.reader import Limits
+from serving.model_server.watch import CHECK_S, Watch
 
-_CHECK_S = 0.25  # between two looks at slow clients
 _BACKLOG = 1024
 _IDLE_GRACE_S = 1.0  # for a request that is on its way to a connection that looks idle
 
@@ -33,7 +32,7 @@ class RestServer:
         self.body_bytes = 0
         self.writer = Writer()
         self._listener: asyncio.Server | None = None
-        self._watch: asyncio.TimerHandle | None = None
+        self._watch = Watch(self.connections)
 
     @property
     def port(self) -> int:
@@ -57,14 +56,7 @@ class RestServer:
         self._listener = await loop.create_server(
             as_factory(self, loop), host, port, ssl=tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake_s
         )
-        self._watch = loop.call_later(_CHECK_S, self._check)
-
-    def _check(self) -> None:
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        for connection in list(self.connections):
-            connection.check(now)
-        self._watch = loop.call_later(_CHECK_S, self._check)
+        self._watch.start()
 
     async def stop(self, grace_s: float) -> None:
         """Accepts nothing more, answers what is there, and ends all connections.
@@ -75,20 +67,12 @@ class RestServer:
         self.is_draining = True
         if self._listener is not None:
             self._listener.close()
-        end_s = time.monotonic() + grace_s
-        await self._until_empty(min(end_s, time.monotonic() + _IDLE_GRACE_S))
+        begun_s = time.monotonic()
+        await self._watch.until_empty(min(grace_s, _IDLE_GRACE_S))
         for connection in list(self.connections):
             connection.close_if_idle()
-        await self._until_empty(end_s)
-        self._each(Connection.close)
-        await self._until_empty(time.monotonic() + _CHECK_S)
-        if self._watch is not None:
-            self._watch.cancel()
-
-    async def _until_empty(self, end_s: float) -> None:
-        while self.connections and time.monotonic() < end_s:
-            await asyncio.sleep(0.02)
-
-    def _each(self, act: Callable[[Connection], None]) -> None:
+        await self._watch.until_empty(grace_s - (time.monotonic() - begun_s))
         for connection in list(self.connections):
-            act(connection)
+            connection.close()
+        await self._watch.until_empty(CHECK_S)
+        self._watch.stop()

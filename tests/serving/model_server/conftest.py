@@ -8,7 +8,7 @@ from __future__ import annotations
 import shutil
 import threading
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from serving.model_server.servable import Signature, TensorInfo, Tensors
+from tests.serving.model_server.managers import Server
 
 FLOAT = 1  # tensorflow.DataType
 ECHOED = (
@@ -99,6 +100,24 @@ def config_of() -> Callable[..., Any]:
         return text_format.Parse(f"model_config_list {{ {listed} }}", model_server_config_pb2.ModelServerConfig())
 
     return make
+
+
+@pytest.fixture
+def server(
+    config_of: Callable[..., Any], until: Callable[[Callable[[], object]], None]
+) -> Iterator[Callable[..., Server]]:
+    """Starts managers over fake models: `server(**ManagerOptions)`; they stop in the end."""
+    made: list[Server] = []
+
+    def make(**options: Any) -> Server:
+        made.append(Server(FakeServable, config_of, until, **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        for gate in one.gates.values():
+            gate.set()
+        one.manager.stop(10)
 
 
 @pytest.fixture(scope="session")

@@ -34,7 +34,7 @@ class Process:
         self.port, self.grpc_port = free_ports(2)
         self.log = folder / f"log-{self.port}"
         ports = [f"--rest_api_port={self.port}", f"--port={self.grpc_port if has_grpc else 0}"]
-        command = [sys.executable, "-m", "serving.model_server.server", *ports, *arguments]
+        command = [sys.executable, "-m", "serving.model_server.main", *ports, *arguments]
         if limit_files:
             command = ["/bin/sh", "-c", f'ulimit -n {limit_files} && exec "$0" "$@"', *command]
         with self.log.open("wb") as file:

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from tensorflow_serving.apis import model_management_pb2, predict_pb2
 
-from serving.model_server import server as model_server
+from serving.model_server import main as model_server
 from tests.serving.model_server.test_tls import Authority, client_context
 from tests.serving.robustness.servers import Process, Wire, ask, get, models_file, post
 

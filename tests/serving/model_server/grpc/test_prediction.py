@@ -7,8 +7,13 @@ from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     inference_pb2,
     predict_pb2,
+    prediction_log_pb2,
     regression_pb2,
 )
+
+from serving.model_server import warm_up
+from serving.model_server.log_files import read_requests
+from serving.model_server.request_log import LogSettings, RequestLog
 
 SERVICE = "PredictionService"
 CODE = grpc.StatusCode
@@ -175,6 +180,16 @@ def test_a_small_request_with_a_huge_shape_is_refused(running):
     assert (code, "says 17179869184 values" in text) == (CODE.INVALID_ARGUMENT, True)
 
 
+def test_a_small_request_of_two_tensors_has_no_more_memory_than_one_of_a_single_tensor(running):
+    request = predict_request("work", {})
+    for name in ("a", "b"):
+        request.inputs[name].CopyFrom(tf.make_tensor_proto(1, shape=[700_000]))  # 2.8 MB each, 4 MiB together
+    code, words = refusal(running, "Predict", request)
+    assert code is CODE.INVALID_ARGUMENT
+    assert "the shape [700000] says 700000 values, but the message holds 1" in words
+    assert "Send every value" in words
+
+
 def test_another_dtype_is_refused(running):
     code, text = refusal(running, "Predict", predict_request("half_plus_two", {"x": [b"one"]}))
     assert (code, "to be float but string is provided" in text) == (CODE.INVALID_ARGUMENT, True)
@@ -268,6 +283,23 @@ def test_multi_inference_answers_each_task_in_order(running):
     assert second.classification_result.classifications[0].classes[0].score == 4.0
     assert [first.model_spec.signature_name, second.model_spec.signature_name] == ["regress_x_to_y", "classify_x_to_y"]
     assert first.model_spec.version.value == 2
+
+
+def test_a_multi_inference_is_one_record_of_the_log_that_a_warm_up_can_replay(
+    serve, load_saved_model, config_of, half_plus_two, tmp_path
+):
+    log = RequestLog(LogSettings(folder=tmp_path))
+    server = serve(load_saved_model, config_of({"m": half_plus_two}), log=log)
+    request = multi_request(("m", "regress_x_to_y", "regress"), ("m", "classify_x_to_y", "classify"))
+    answer = server.call(SERVICE, "MultiInference", request, inference_pb2.MultiInferenceResponse)
+    log.close()
+    (record,) = tf.data.TFRecordDataset([str(path) for path in tmp_path.glob("*.tfrecord")]).as_numpy_iterator()
+    entry = prediction_log_pb2.PredictionLog.FromString(record)
+    assert entry.multi_inference_log.response == answer
+    with server.manager.lease("m") as lease:
+        warm_up.answer(lease.servable, entry)
+    (line,) = read_requests(tmp_path).to_pylist()
+    assert (line["method"], line["value"], line["score"]) == ("MultiInference", 4.0, 4.0)
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,41 @@ def test_a_small_message_that_claims_a_huge_shape_is_refused_without_memory_for_
     assert peak < 1 << 20
 
 
+@pytest.mark.parametrize(
+    "proto",
+    [
+        claiming(1, [1 << 21], float_val=[1.0]),  # 8 MiB of numbers
+        claiming(10, [1 << 23], bool_val=[True]),  # as many rows
+        claiming(7, [1 << 16], string_val=[b"a" * 1000]),  # one string in memory, 65,536 where a model copies them
+        claiming(18, [1 << 20]),
+    ],
+)
+def test_a_last_value_that_stands_for_many_megabytes_is_refused(proto):
+    with pytest.raises(
+        tensor_protos.TensorProtoError,
+        match=r"to repeat the last one takes \d+ bytes where 4194304 of 4194304 in a request are left",
+    ):
+        tensor_protos.to_array(proto)
+
+
+def test_a_picture_of_one_value_is_read_as_tensorflow_reads_it():
+    import tensorflow as tf
+
+    proto = tf.make_tensor_proto(0.5, shape=[1, 512, 512, 3])
+    assert len(proto.SerializeToString()) < 40
+    found = tensor_protos.to_array(proto)
+    assert found.shape == (1, 512, 512, 3)
+    assert (found == np.float32(0.5)).all()
+
+
+def test_all_tensors_of_a_request_share_what_may_be_repeated():
+    repeats = tensor_protos.Repeats()
+    for _ in range(4):  # the first value of each was sent
+        tensor_protos.to_array(claiming(4, [1 << 20], int_val=[7]), repeats)
+    with pytest.raises(tensor_protos.TensorProtoError, match="takes 99 bytes where 4 of 4194304 in a request are left"):
+        tensor_protos.to_array(claiming(4, [100], int_val=[7]), repeats)
+
+
 @settings(deadline=None)
 @given(sizes=st.lists(st.integers(-(2**63), 2**63 - 1), max_size=40), dtype=st.integers(-5, 130))
 def test_no_shape_and_no_type_does_worse_than_being_refused(sizes, dtype):
