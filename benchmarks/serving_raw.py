@@ -29,6 +29,11 @@ def pictures(folder: Path, count: int) -> list[bytes]:
     return [path.read_bytes() for path in found[::step][:count]]
 
 
+def middle(jpegs: Sequence[bytes]) -> bytes:
+    """Returns the picture of middle size: the one to ask for again and again where only one can be asked for."""
+    return sorted(jpegs, key=len)[len(jpegs) // 2]
+
+
 def measure(model: Model, jpegs: Sequence[bytes], batch: int, seconds: float) -> dict[str, float]:
     """Answers batches for some seconds; returns images per second and CPU seconds per image."""
     batches = [[jpegs[(start + item) % len(jpegs)] for item in range(batch)] for start in range(0, len(jpegs), batch)]

@@ -55,7 +55,7 @@ def systems(version: Path, peers_python: Path | None, extra: Sequence[str] = ())
         System(
             name="earthloop",
             command=lambda rest, grpc: [
-                *(sys.executable, "-m", "serving.model_server.server"),
+                *(sys.executable, "-m", "serving.model_server.main"),
                 *(f"--rest_api_port={rest}", f"--port={grpc}"),
                 *(f"--model_name={name}", f"--model_base_path={version.parent}"),
                 *extra,
@@ -72,6 +72,7 @@ def systems(version: Path, peers_python: Path | None, extra: Sequence[str] = ())
         return found
 
     def peer(name: str, command: list[str], body: Callable[[bytes], bytes]) -> System:
+        """Describes a server that takes a REST port as its last word."""
         return System(
             name=name, command=lambda rest, _: [*command, str(rest)], path="/predict", body=body, folder=PEERS
         )
@@ -127,6 +128,7 @@ class Running:
         samples, is_over = [self.resident_mib()], threading.Event()
 
         def sample() -> None:
+            """Looks again and again until it is over."""
             while not is_over.wait(every_s):
                 samples.append(self.resident_mib())
 
@@ -201,20 +203,27 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def peers_environment(folder: Path) -> Path:
-    """Makes the environment of the peers with uv, where it is not there yet; returns its interpreter.
+def environment(folder: Path, lock_name: str) -> Path:
+    """Makes an environment from a lock file beside this one with uv, where it is not there yet.
+
+    Args:
+        folder: where it goes.
+        lock_name: of the lock file.
+
+    Returns:
+        Its interpreter.
 
     Raises:
         SystemExit: there is no uv.
     """
     python = folder / "bin" / "python"
-    lock = HERE / "requirements-serving.lock"
+    lock = HERE / lock_name
     made_from = folder / lock.name
     if made_from.is_file() and made_from.read_bytes() == lock.read_bytes():
         return python
     uv = shutil.which("uv") or str(ROOT / ".setup" / "tools" / "bin" / "uv")
     if not Path(uv).is_file():
-        raise SystemExit("the peers need uv, which `make setup` gets; run it, or give --only earthloop,raw")
+        raise SystemExit(f"what {lock_name} names needs uv, which `make setup` gets; run it")
     base = getattr(sys, "_base_executable", sys.executable)
     subprocess.run([uv, "venv", "--quiet", "--allow-existing", "--python", base, str(folder)], check=True)
     subprocess.run([uv, "pip", "sync", "--quiet", "--require-hashes", "--python", str(python), str(lock)], check=True)
