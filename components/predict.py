@@ -129,7 +129,10 @@ def predict(
     answers: list[list[npt.NDArray[np.float64]]] = [[] for _ in asks]
     total, done = sum(1 for _ in records(files)), 0
     if total == 0:
-        raise DataError("the test split has no items, so nothing can be said about the model; give more data.")
+        raise DataError(
+            f"the test split has no items in its {len(files)} files, so nothing can be said about the model; "
+            "give more data."
+        )
     for batch in batches(files, BATCH):
         for ask, answer in zip(asks, answers, strict=True):
             answer.append(ask(batch))

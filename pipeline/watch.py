@@ -67,10 +67,9 @@ class Watch:
         """
         before, self._last = self._last, found
         if found.problem:
-            self._changed_at = now  # what comes back may come back piece by piece
             return [] if found.problem == before.problem else [f"no run can start: {found.problem}"]
         if before.problem:
-            self._changed_at, self._is_new = now, True
+            self._changed_at, self._is_new = now, True  # what comes back may come back piece by piece
             return [f"the data can be used again: {found}"]
         if found.digest == before.digest:
             return []

@@ -7,7 +7,8 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-_WITHOUT_EFFECT = ("local",)  # how the machine is used changes no result
+# How the machine is used, where lineage is kept and how many old versions stay change no model.
+_WITHOUT_EFFECT = {"local": None, "metadata": None, "push": {"keep_versions"}}  # section → keys; None for all of it
 
 
 def digest(configuration: Mapping[str, Any], data: str, code: str, weights: str) -> str:
@@ -22,7 +23,13 @@ def digest(configuration: Mapping[str, Any], data: str, code: str, weights: str)
     Returns:
         16 hexadecimal digits.
     """
-    settings = {key: value for key, value in configuration.items() if key not in _WITHOUT_EFFECT}
+    settings = {}
+    for name, section in configuration.items():
+        ignored = _WITHOUT_EFFECT.get(name, set())
+        if ignored is not None:
+            settings[name] = (
+                {key: value for key, value in section.items() if key not in ignored} if ignored else section
+            )
     parts = {"config": settings, "data": data, "code": code, "weights": weights}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

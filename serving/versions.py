@@ -12,6 +12,7 @@ import hashlib
 import os
 import re
 import shutil
+import socket
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ from serving.manifest import ManifestError
 INCOMING, OUTGOING = ".incoming-", ".outgoing-"  # a server ignores names that are not numbers
 _TRIES = 5  # numbers tried when another process publishes at the same moment
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
-_LEFTOVER = re.compile(r"\.(?:incoming|outgoing)-[0-9]+-(?P<pid>[0-9]+)")
+_LEFTOVER = re.compile(r"\.(?:incoming|outgoing)-[0-9]+-(?:(?P<host>.+)-)?(?P<pid>[0-9]+)")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -107,21 +108,23 @@ class ModelFolder:
         doomed = self.versions()[:-keep] if keep > 0 else []
         with _clear_errors(self.path):
             for version in doomed:
-                hidden = self.path / f"{OUTGOING}{version}-{os.getpid()}"
-                self.version_path(version).rename(hidden)
-                shutil.rmtree(hidden)
+                hidden = self.path / f"{OUTGOING}{version}-{_writer()}"
+                with contextlib.suppress(FileNotFoundError):  # another machine removes it, too
+                    self.version_path(version).rename(hidden)
+                    shutil.rmtree(hidden)
         return doomed
 
     def leftovers(self) -> list[Path]:
-        """Lists half-written and half-removed folders of processes that no longer run on this machine."""
+        """Lists half-written and half-removed folders of processes that no longer run on this machine.
+
+        Those of other machines are left out: whether their processes run cannot be seen from here.
+        """
         found = self.path.glob(".*") if self.path.is_dir() else iter(())
-        return sorted(
-            path for path in found if (match := _LEFTOVER.fullmatch(path.name)) and not is_running(int(match["pid"]))
-        )
+        return sorted(path for path in found if (match := _LEFTOVER.fullmatch(path.name)) and _is_left(match))
 
     def _publish_as(self, version: int, write: Callable[[Path, int], None]) -> bool:
         """Writes and renames; False when another process took the number in the meantime."""
-        incoming = self.path / f"{INCOMING}{version}-{os.getpid()}"
+        incoming = self.path / f"{INCOMING}{version}-{_writer()}"
         shutil.rmtree(incoming, ignore_errors=True)
         try:
             incoming.mkdir()
@@ -162,6 +165,20 @@ def state(destination: str, model: str, made_from: str = "") -> str:
                 digest.update(f"{path.name} {path.stat().st_size}\n".encode())
                 digest.update(path.read_bytes() if path.name == model_json.FILE_NAME else b"")
     return digest.hexdigest()[:16]
+
+
+def _writer() -> str:
+    """Names this process among all machines that share a folder: pods all have the same few numbers."""
+    return f"{_host()}-{os.getpid()}"
+
+
+def _host() -> str:
+    return re.sub(r"[^\w.-]", "_", socket.gethostname())
+
+
+def _is_left(match: re.Match[str]) -> bool:
+    """Returns whether a folder is of this machine, and of a process that has ended."""
+    return match["host"] in (None, _host()) and not is_running(int(match["pid"]))
 
 
 def _made_from(version_path: Path) -> str:

@@ -67,18 +67,18 @@ class ImageFolder:
             self._check_count(place, name, count)
         return inventory
 
-    def items(self, path: str) -> beam.PTransform:
+    def items(self, *paths: str) -> beam.PTransform:
         """Reads every file below the class folders.
 
         Args:
-            path: as `inspect` takes it.
+            *paths: as `inspect` takes them.
 
         Returns:
             A transform from `PBegin` to `Batch`es; each file is once in one of them. The order is unspecified.
         """
-        from applications.formats.image_folder_beam import ReadImageFolder
+        from applications.formats.image_folder_beam import ReadImageFolders
 
-        return ReadImageFolder(path, self.application, self.group)
+        return ReadImageFolders(paths, self.application, self.group)
 
     def content(self, path: str, address: bytes) -> bytes:
         """Reads the file of an item again.

@@ -1,9 +1,9 @@
-"""The Beam half of `image_folder`: lists the files and reads them in batches."""
+"""The Beam half of `image_folder`: lists the files of all folders and reads them in batches."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import apache_beam as beam
 
@@ -16,32 +16,33 @@ from applications.spec import Application
 _FILES_AT_ONCE = 256
 
 
-class ReadImageFolder(beam.PTransform):
-    """Reads every file of a folder per class."""
+class ReadImageFolders(beam.PTransform):
+    """Reads every file of some folders that have a folder per class each."""
 
-    def __init__(self, path: str, application: Application, group: Callable[[str], str]) -> None:
+    def __init__(self, paths: Sequence[str], application: Application, group: Callable[[str], str]) -> None:
         super().__init__()
-        self._path = path
-        self._reader = FileReader(path, application, group)
+        self._paths = list(enumerate(paths))
+        self._readers = [FileReader(path, application, group) for path in paths]
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[Batch]:
-        """Gives one `Batch` for every 256 files."""
+        """Gives one `Batch` for every 256 files of a folder."""
         return (
             begin
-            | "Path" >> beam.Create([self._path])
-            | "List" >> beam.FlatMap(_listed)
+            | "Paths" >> beam.Create(self._paths)
+            | "List" >> beam.FlatMapTuple(_listed)
             | "Spread" >> beam.Reshuffle()
-            | "Read" >> beam.Map(_read, self._reader)
+            | "Read" >> beam.Map(_read, self._readers)
         )
 
 
-def _listed(path: str) -> Iterator[list[bytes]]:
+def _listed(place: int, path: str) -> Iterator[tuple[int, list[bytes]]]:
     files = iter(list_files(path))
     while some := list(itertools.islice(files, _FILES_AT_ONCE)):
-        yield some
+        yield place, some
 
 
-def _read(files: list[bytes], reader: FileReader) -> Batch:
-    found = workers.spread(reader.read, files)
+def _read(listed: tuple[int, list[bytes]], readers: Sequence[FileReader]) -> Batch:
+    place, files = listed
+    found = workers.spread(readers[place].read, files)
     items = [one for one in found if isinstance(one, Item)]
-    return Batch(items, [one for one in found if not isinstance(one, Item)])
+    return Batch(items, [one for one in found if not isinstance(one, Item)], place)

@@ -55,10 +55,17 @@ class Item(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Batch:
-    """What became of some items that were read together: one element for Beam, whose cost is by the element."""
+    """What became of some items that were read together: one element for Beam, whose cost is by the element.
+
+    Attributes:
+        items: the readable ones.
+        refused: the others.
+        place: which of the paths they were read from, the first being 0.
+    """
 
     items: list[Item]
     refused: list[Refusal]
+    place: int = 0
 
 
 class Source(Protocol):
@@ -71,8 +78,11 @@ class Source(Protocol):
         """
         ...
 
-    def items(self, path: str) -> beam.PTransform:
-        """A transform from the pipeline's start to `Batch`es in which every item is once, in any order."""
+    def items(self, *paths: str) -> beam.PTransform:
+        """A transform from the pipeline's start to `Batch`es in which every item of every path is once, in any order.
+
+        One transform for all paths: a branch of the pipeline for each costs 0.2 s of CPU.
+        """
         ...
 
     def content(self, path: str, address: bytes) -> bytes:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import apache_beam as beam
 
@@ -40,7 +40,7 @@ class Portions:
 
 
 class _ReadPortions(beam.PTransform):
-    """Reads folder after folder into one collection."""
+    """Reads all folders into one collection."""
 
     def __init__(self, portions: Portions) -> None:
         super().__init__()
@@ -48,17 +48,15 @@ class _ReadPortions(beam.PTransform):
 
     def expand(self, begin: beam.pvalue.PBegin) -> beam.PCollection[Batch]:
         """Gives the batches of all folders, placed among one another."""
-        read = []
-        for place, (name, path) in enumerate(self._portions.folders.items()):
-            label = f"Span {name}" if name else "Span"
-            batches = begin | f"{label} read" >> self._portions.source.items(path)
-            read.append(batches | f"{label} placed" >> beam.Map(_placed, name, place))
-        return read[0] if len(read) == 1 else (read | "Together" >> beam.Flatten())
+        folders = self._portions.folders
+        batches = begin | "Folders" >> self._portions.source.items(*folders.values())
+        return batches | "Placed" >> beam.Map(_placed, list(folders))
 
 
-def _placed(batch: Batch, name: str, place: int) -> Batch:
+def _placed(batch: Batch, names: Sequence[str]) -> Batch:
     """Puts the folder into origins and addresses."""
-    prefix, number = f"{name}/" if name else "", b"%d:" % place
+    name = names[batch.place]
+    prefix, number = f"{name}/" if name else "", b"%d:" % batch.place
     items = [item._replace(origin=f"{prefix}{item.origin}", address=number + item.address) for item in batch.items]
     refused = [dataclasses.replace(refusal, origin=f"{prefix}{refusal.origin}") for refusal in batch.refused]
-    return Batch(items, refused)
+    return dataclasses.replace(batch, items=items, refused=refused)

@@ -18,6 +18,7 @@ from applications.formats import image_files, image_folder, image_folder_beam
 from applications.settings import SplitSettings
 from components.ingest import failures, flow, judgement
 from components.ingest.plan import make_plan
+from components.ingest.portions import Portions
 from schemas import features
 
 Run = Callable[..., Any]
@@ -271,6 +272,18 @@ def test_the_version_that_is_read_is_written_on_the_examples(ingest: Run, chips_
         path.rename(folder / "v2" / path.name)
     examples = ingest(f"{tmp_path}/versions/{{SPAN}}/v{{VERSION}}").examples
     assert (examples.span, examples.version) == (7, 2)
+
+
+def test_a_year_of_spans_makes_no_larger_pipeline_than_two(chips: Any) -> None:
+    import apache_beam as beam
+
+    def transforms(spans: int) -> int:
+        pipeline = beam.Pipeline()
+        folders = {str(number): f"field/{number}" for number in range(spans)}
+        _ = pipeline | Portions(image_folder.ImageFolder(chips), folders).items()
+        return len(pipeline.to_runner_api().components.transforms)
+
+    assert transforms(365) == transforms(2)
 
 
 def test_copies_in_two_spans_are_what_copies_in_one_folder_are(ingest: Run, two_spans: Path) -> None:

@@ -8,6 +8,15 @@ CONFIGURATION = {"data": "chips", "train": {"epochs": 3}, "local": {"stages_at_o
 MADE_WITH = json.dumps({"code_version": "c0de", "weights_digest": "w"})
 
 
+def test_settings_that_change_no_model_do_not_change_the_digest_and_those_beside_them_do():
+    def digest(**sections):
+        return made_from.digest({**CONFIGURATION, **sections}, "d", "c", "w")
+
+    one = digest(push={"destination": "serving", "keep_versions": 0}, metadata={"backend": "sqlite"})
+    assert one == digest(push={"destination": "serving", "keep_versions": 3}, metadata={"backend": "mysql", "port": 1})
+    assert one != digest(push={"destination": "elsewhere", "keep_versions": 0}, metadata={"backend": "sqlite"})
+
+
 def test_every_part_changes_the_digest_but_how_the_machine_is_used():
     one = made_from.digest(CONFIGURATION, "d", "c", "w")
     others = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -164,6 +165,48 @@ def test_leftovers_are_those_of_processes_that_have_ended(folder: ModelFolder) -
     for name in (f".incoming-5-{ended.pid}", f".incoming-6-{os.getpid()}", f".outgoing-4-{ended.pid}", ".other"):
         (folder.path / name).mkdir(parents=True)
     assert [path.name for path in folder.leftovers()] == [f".incoming-5-{ended.pid}", f".outgoing-4-{ended.pid}"]
+
+
+def test_machines_that_publish_with_one_process_number_at_once_do_not_share_a_folder(
+    folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ModelFolder, "next_version", lambda self: 7 if not self.versions() else 8)
+
+    def as_another_machine(incoming: Path, version: int) -> None:
+        write(incoming, version)
+        with monkeypatch.context() as other:
+            other.setattr(socket, "gethostname", lambda: "pod-b")
+            if not folder.versions():
+                assert folder.publish(write) == 7
+        assert sorted(path.name for path in incoming.rglob("*.*")) == [
+            "model.json",
+            "saved_model.pb",
+            "variables.index",
+        ]
+
+    monkeypatch.setattr(socket, "gethostname", lambda: "pod-a")
+    assert folder.publish(as_another_machine) == 8
+    assert folder.versions() == [7, 8]
+    assert not list(folder.path.glob(".*"))
+
+
+def test_leftovers_of_other_machines_are_left_to_them(folder: ModelFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = subprocess.Popen([sys.executable, "-I", "-c", ""])
+    ended.wait()
+    monkeypatch.setattr(socket, "gethostname", lambda: "pod-1/a")
+    for host in ("pod-1_a", "pod-1", "pod-2"):
+        (folder.path / f".incoming-5-{host}-{ended.pid}").mkdir(parents=True)
+    (folder.path / f".outgoing-4-pod-1_a-{os.getpid()}").mkdir()
+    assert [path.name for path in folder.leftovers()] == [f".incoming-5-pod-1_a-{ended.pid}"]
+
+
+def test_a_version_that_another_machine_removes_first_is_no_error(
+    folder: ModelFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old, new = folder.publish(write), folder.publish(write)
+    monkeypatch.setattr(ModelFolder, "versions", lambda self: [old - 1, old, new])
+    assert folder.remove_older(1) == [old - 1, old]
+    assert sorted(path.name for path in folder.path.iterdir()) == [str(new)]
 
 
 def test_the_state_changes_with_every_push_and_removal_and_with_nothing_else(folder: ModelFolder) -> None:
