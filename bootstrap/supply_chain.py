@@ -208,7 +208,7 @@ def project_version(root: Path) -> str:
     """Returns the version in setup.py, and the commit where there is one."""
     match = re.search(r'^    version="([^"]+)"', (root / "setup.py").read_text(encoding="utf-8"), flags=re.MULTILINE)
     if match is None:
-        raise SetupError("setup.py must have a line 'version=\"…\"' in its call of setup(); it has none.")
+        raise SetupError(f"{root / 'setup.py'} must have a line 'version=\"…\"' in its call of setup(); it has none.")
     try:
         command = ["git", "-C", str(root), "rev-parse", "--short=12", "HEAD"]
         commit = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()

@@ -7,19 +7,20 @@ import re
 from collections.abc import Iterable, Sequence
 
 from applications import discovery
-from applications.errors import UsageError
+from applications.errors import UsageError, near_name
 from pipeline import output_folder
+from pipeline.run_record import model_name
 
 _VERSION = re.compile(r"[0-9]+")
-_RUN_FIRST = "Push one with `earthloop run satellite/landcover`, or name a folder with versions in it."
+_FIRST = "satellite/landcover"
 
 
 def find(names: Sequence[str], here: pathlib.Path) -> dict[str, pathlib.Path]:
     """Finds models.
 
     Args:
-        names: applications, folders of a model (with version folders), serving folders (with models), or output
-            folders; none means all that is pushed below `out/`.
+        names: applications or their models' names, folders of a model (with version folders), serving folders (with
+            models), or output folders; none means all that is pushed below `out/`.
         here: the working folder.
 
     Returns:
@@ -31,7 +32,9 @@ def find(names: Sequence[str], here: pathlib.Path) -> dict[str, pathlib.Path]:
     if not names:
         found = list(_in_serving_folders(sorted((here / "out").glob("*/*/serving"))))
         if not found:
-            raise UsageError(f"there must be a pushed model below {here / 'out'}, but there is none. {_RUN_FIRST}")
+            raise UsageError(
+                f"there must be a pushed model below {here / 'out'}, but there is none. {_run_first(_FIRST)}"
+            )
     else:
         found = [folder for name in names for folder in _of_name(name, here)]
     models: dict[str, pathlib.Path] = {}
@@ -52,20 +55,25 @@ def versions(folder: pathlib.Path) -> list[int]:
 
 def _of_name(name: str, here: pathlib.Path) -> list[pathlib.Path]:
     path = (here / name).absolute()
+    application = next((known for known in discovery.names() if name in (known, model_name(known))), "")
     if path.is_dir():
         found = [path] if _is_model(path) else list(_in_serving_folders([path, path / "serving"]))
         what = "neither versions nor models"
-    elif name in discovery.names():
-        path = (here / output_folder.default_path(name)).absolute() / "serving"
+    elif application:
+        path = (here / output_folder.default_path(application)).absolute() / "serving"
         found, what = list(_in_serving_folders([path])), "no pushed model"
     else:
         raise UsageError(
             f"a model must be given as a folder or an application, but {name!r} is neither; the applications are "
-            f"{', '.join(discovery.names())}. {_RUN_FIRST}"
+            f"{', '.join(discovery.names())}.{near_name(name, discovery.names())}"
         )
     if not found:
-        raise UsageError(f"{name!r} must lead to a model, but {path} has {what} in it. {_RUN_FIRST}")
+        raise UsageError(f"{name!r} must lead to a model, but {path} has {what} in it. {_run_first(application)}")
     return found
+
+
+def _run_first(application: str) -> str:
+    return f"Push one with `earthloop run {application or _FIRST}`, or name a folder with versions in it."
 
 
 def _in_serving_folders(folders: Iterable[pathlib.Path]) -> Iterable[pathlib.Path]:

@@ -57,7 +57,7 @@ def cluster_runs_command(*, access: Access, experiment: str, count: int) -> None
 def cluster_run_command(*, access: Access, run_id: str, logs_of: str | None, tail: int | None) -> None:
     """Shows one run on a Kubeflow Pipelines server: its tasks, where its artifacts lie, where its logs are."""
     if tail and logs_of is None:
-        raise UsageError("--tail is about logs, which are not asked for. Give --logs too.")
+        raise UsageError(f"--tail {tail} is about logs, which are not asked for. Give --logs too.")
     server = access.server()
     run = server.run(run_id)
     if logs_of is not None:

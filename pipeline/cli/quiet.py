@@ -14,7 +14,11 @@ import click
 from pipeline.cli.options import DEBUG
 
 # Its C++ part writes these whatever TF_CPP_MIN_LOG_LEVEL is, as its log is not set up yet.
-_CHATTER = re.compile(r"[IW]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: I |WARNING: All log messages before absl|To enable the ")
+# Error 303 of cuInit is no error either: the machine has no driver for an NVIDIA GPU.
+_CHATTER = re.compile(
+    r"[IW]\d{4} |\d{4}-\d\d-\d\d [\d:.]+: I |WARNING: All log messages before absl|To enable the "
+    r"|E\d{4} .*failed call to cuInit.*\(303\)"
+)
 
 
 @contextlib.contextmanager

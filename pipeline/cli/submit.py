@@ -53,7 +53,9 @@ def submit_command(  # noqa: PLR0913 - each option is one argument to click
     has the pipeline, the file becomes a new version of it.
     """
     if every and wait:
-        raise UsageError("--every makes a recurring run, which has no end to --wait for. Leave one of them out.")
+        raise UsageError(
+            f"--every {every} makes a recurring run, which has no end to --wait for. Leave one of them out."
+        )
     schedule = schedule_of(every) if every else None
     spec = kubeflow_spec.read(file)
     parameters = parameters_of(spec, given, run_name)

@@ -106,7 +106,7 @@ def _chosen(
     names = [model.signature] if model.signature else [name for name in takers if name.startswith(DIRECT)]
     if len(names) == 1 and names[0] in takers:
         return dataclasses.replace(model, signature=names[0]), takers[names[0]]
-    listed = "; ".join(f"{name}({', '.join(one.inputs)})" for name, one in sorted(found.items()))
+    listed = "; ".join(f"{name}({', '.join(one.inputs)})" for name, one in sorted(found.items()) if one.inputs)
     raise ClientError(
         Code.FAILED_PRECONDITION,
         f"{model.name} must have one function {DIRECT}… with {wanted}; it has {listed or 'none'}. "

@@ -52,6 +52,7 @@ class AsyncClient:
         groups = list(answers.chunks(range(len(items)), self.options.rows_per_request))
 
         async def part(number: int, group: Sequence[int]) -> list[Answer]:
+            """Asks about one group of the items."""
             inputs = {name: answers.as_strings([answers.read_item(items[place]) for place in group])}
             outputs = await self.predict(chosen, inputs, request_id=part_id(request_id, number, len(groups)))
             return answers.answers_of(outputs, [names[place] for place in group])
@@ -67,6 +68,7 @@ class AsyncClient:
         groups = list(answers.chunks(range(len(next(iter(arrays.values())))), self.options.rows_per_request))
 
         async def part(number: int, group: Sequence[int]) -> list[Answer]:
+            """Asks about one group of the rows."""
             rows = {name: array[group[0] : group[-1] + 1] for name, array in arrays.items()}
             outputs = await self.predict(chosen, rows, request_id=part_id(request_id, number, len(groups)))
             return answers.answers_of(outputs, [str(row) for row in group])

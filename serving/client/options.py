@@ -71,7 +71,10 @@ class Options:
                 f"timeout_s={self.timeout_s}, rows_per_request={self.rows_per_request}, concurrent={self.concurrent}."
             )
         if (self.cert_file is None) != (self.key_file is None):
-            raise ConfigError("cert_file and key_file belong together, got one of them. Give both, or neither.")
+            raise ConfigError(
+                f"cert_file and key_file belong together, got cert_file={self.cert_file} and key_file={self.key_file}. "
+                "Give both, or neither."
+            )
 
 
 def split_target(target: str) -> tuple[str, str]:
@@ -81,18 +84,20 @@ def split_target(target: str) -> tuple[str, str]:
         target: `host:port` or `grpc://host:port`, `grpcs://…` with TLS, `unix:/path/of/socket`, `http://…`, `https://…`.
 
     Raises:
-        ConfigError: another scheme.
+        ConfigError: another scheme, or gRPC without a port, for which there is no usual one.
     """
     if target.startswith("unix:"):
         return "unix", target.removeprefix("unix:")
     scheme, sign, rest = target.partition("://")
     if not sign:
-        return "grpc", target
+        scheme, rest = "grpc", target
     if scheme not in SCHEMES or not rest:
         raise ConfigError(
             f"a server's address must begin with {'://, '.join(SCHEMES[:-1])}:// or unix:, or be host:port for gRPC; "
             f"got {target!r}."
         )
+    if scheme in {"grpc", "grpcs"} and ":" not in rest.rpartition("]")[2]:
+        raise ConfigError(f"a server's address for gRPC must have a port, such as {rest}:8500, got {target!r}.")
     return scheme, rest.rstrip("/")
 
 

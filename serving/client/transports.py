@@ -8,7 +8,7 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from serving.client.errors import START, ClientError
+from serving.client.errors import ClientError, not_reached
 from serving.client.exchanges import Dialect, Exchange, T
 from serving.client.grpc_dialect import GrpcDialect
 from serving.client.options import Options, split_target
@@ -203,6 +203,7 @@ def _credentials(options: Options) -> Any:
     import grpc
 
     def contents(path: Path | None) -> bytes | None:
+        """Reads a file where one is named."""
         return None if path is None else path.read_bytes()
 
     return grpc.ssl_channel_credentials(
@@ -248,13 +249,12 @@ def _from_httpx(error: httpx.HTTPError, url: str) -> ClientError:
 
     if isinstance(error, httpx.TimeoutException) and not isinstance(error, httpx.ConnectTimeout):
         return ClientError(Code.DEADLINE_EXCEEDED, f"{url} has not answered in time")
-    return ClientError(Code.UNAVAILABLE, f"{url} cannot be reached ({error})", may_retry=True, next_step=START)
+    return not_reached(url, str(error))
 
 
 def _from_grpc(error: Any, address: str) -> ClientError:
     code = Code(error.code().value[0])
     details = error.details() or ""
-    if code is Code.UNAVAILABLE and "connect" in details.lower():
-        reason = details.rsplit(":", 1)[-1].strip() or details
-        return ClientError(code, f"{address} cannot be reached ({reason})", may_retry=True, next_step=START)
+    if code is Code.UNAVAILABLE and ("connect" in details.lower() or "resolving" in details):
+        return not_reached(address, details)
     return ClientError(code, details, may_retry=code is Code.UNAVAILABLE)

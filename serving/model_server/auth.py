@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from applications.errors import ConfigError
 
 _SCHEME = "bearer"
 _MIN_CHARS = 16
+_PRINTABLE = re.compile(r"[\x21-\x7e]+")
 
 
 class Tokens:
@@ -19,13 +21,19 @@ class Tokens:
         """Takes the tokens.
 
         Raises:
-            ConfigError: there is none, or one is so short that it can be guessed.
+            ConfigError: there is none, or one is so short that it can be guessed, or no header can hold it.
         """
         if not tokens:
             raise ConfigError("there is no token: nobody could ask. Write one token per line.")
         short = next((number for number, token in enumerate(tokens, 1) if len(token) < _MIN_CHARS), None)
         if short is not None:
             raise ConfigError(f"a token must have at least {_MIN_CHARS} characters, number {short} has fewer.")
+        foreign = next((number for number, token in enumerate(tokens, 1) if not _PRINTABLE.fullmatch(token)), None)
+        if foreign is not None:
+            raise ConfigError(
+                f"a token must be of ASCII letters, digits and signs without spaces, number {foreign} is not, and no "
+                "header can hold it. Write another."
+            )
         self._tokens = [token.encode() for token in tokens]
 
     def accept(self, authorization: str | None) -> bool:

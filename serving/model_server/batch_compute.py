@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,8 @@ def compute(batch: Sequence[Task], parameters: BatchingParameters) -> bool:
     """Answers all tasks of a batch: each has `result` or `error` afterwards.
 
     When the model fails on several requests together, the halves are computed on their own, down to single requests:
-    who sent what the model cannot read gets the error, and neighbours their answers.
+    who sent what the model cannot read gets the error, and neighbours their answers. So they are when the outputs turn
+    out to have no rows; a request that was computed in parts is then computed as a whole.
 
     Args:
         batch: tasks of one key, at least one.
@@ -42,13 +44,16 @@ def compute(batch: Sequence[Task], parameters: BatchingParameters) -> bool:
     try:
         outputs = _run(batch, parameters)
     except Exception as error:
-        if len(batch) == 1:
+        is_row_wise = not isinstance(error, NotRowWise)
+        if len(batch) == 1 and is_row_wise:
             batch[0].error = as_serving_error(error)
+        elif len(batch) == 1:  # in parts it has no answer, as a whole it may
+            compute(batch, dataclasses.replace(parameters, max_batch_size=batch[0].rows, allowed_batch_sizes=()))
         else:
             middle = len(batch) // 2
             compute(batch[:middle], parameters)
             compute(batch[middle:], parameters)
-        return not isinstance(error, NotRowWise)
+        return is_row_wise
     _hand_out(batch, outputs)
     return True
 
@@ -72,6 +77,8 @@ def _run(batch: Sequence[Task], parameters: BatchingParameters) -> Tensors:
     inputs = merge([task.inputs for task in batch])
     parts = []
     for start in range(0, rows, parameters.max_batch_size):
+        if start and first.is_answered:  # late, or its client went away: others need the worker
+            raise ServingError(Code.DEADLINE_EXCEEDED, "nobody waits for the answer any more")
         stop = min(rows, start + parameters.max_batch_size)
         part = fill_up({name: value[start:stop] for name, value in inputs.items()}, parameters.allowed_batch_sizes)
         outputs = first.servable.run(first.signature.name, part, first.outputs)
@@ -123,10 +130,23 @@ def _padded(arrays: list[np.ndarray]) -> list[np.ndarray]:
     return padded
 
 
+def run_sizes(batch: Sequence[Task], parameters: BatchingParameters) -> list[int]:
+    """Returns the rows of each run of the model for a batch that succeeds at once, with those that fill it up."""
+    rows = sum(task.rows for task in batch)
+    if not batch[0].is_shared:
+        return [rows]
+    starts = range(0, rows, parameters.max_batch_size)
+    return [_filled(min(rows - start, parameters.max_batch_size), parameters.allowed_batch_sizes) for start in starts]
+
+
+def _filled(rows: int, allowed_sizes: Sequence[int]) -> int:
+    return next((size for size in allowed_sizes if size >= rows), rows)
+
+
 def fill_up(inputs: Tensors, allowed_sizes: Sequence[int]) -> Tensors:
     """Repeats the first row until the batch has the next allowed size; nothing where no size is prescribed."""
     rows = len(next(iter(inputs.values())))
-    size = next((size for size in allowed_sizes if size >= rows), rows)
+    size = _filled(rows, allowed_sizes)
     if size == rows:
         return inputs
     return {name: np.concatenate([value, np.repeat(value[:1], size - rows, axis=0)]) for name, value in inputs.items()}

@@ -39,6 +39,20 @@ class BatchingParameters:
     pad_variable_length_inputs: bool = False  # with zeros and empty strings, to the longest of a batch
     enable_large_batch_splitting: bool = True  # else a request of more rows than max_batch_size is refused
     max_queue_bytes: int = 512 << 20  # bytes of inputs that may wait, all models together
+    batches_requests: bool = True  # else each is computed alone and whole
+    limits_requests: bool = False  # whether a request of more rows than may wait is refused, and not just while some do
+
+    @property
+    def capacity_rows(self) -> int:
+        """Rows of one model that may wait."""
+        return self.max_batch_size * self.max_enqueued_batches
+
+    @property
+    def max_request_rows(self) -> int | None:
+        """Rows of the largest request that is ever taken; None for any number, one request at a time."""
+        if not self.enable_large_batch_splitting:
+            return self.max_batch_size
+        return self.capacity_rows if self.limits_requests else None
 
     def __post_init__(self) -> None:
         for name in ("max_batch_size", "max_enqueued_batches", "num_batch_threads", "max_queue_bytes"):
@@ -69,7 +83,7 @@ class BatchQueues:
     @property
     def capacity_rows(self) -> int:
         """Rows of one model that may wait."""
-        return self._parameters.max_batch_size * self._parameters.max_enqueued_batches
+        return self._parameters.capacity_rows
 
     def waiting_rows(self) -> dict[str, int]:
         """Returns the rows that wait now, by model."""
@@ -86,7 +100,7 @@ class BatchQueues:
         with self._changed:
             waiting = self._waiting[model]
             is_full = waiting and waiting + task.rows > self.capacity_rows
-            if is_full or (self._bytes and self._bytes + task.bytes > self._parameters.max_queue_bytes):
+            if is_full or self._bytes + task.bytes > self._parameters.max_queue_bytes:
                 raise ServingError(Code.UNAVAILABLE, FULL, http_status=429)
             task.queued_s = time.monotonic()
             self._models.setdefault(model, {}).setdefault(task.key, {})[task] = None

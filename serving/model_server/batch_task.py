@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import sys
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from serving.model_server.servable import Servable, Signature, Tensors
 
 Key = tuple[object, ...]
+_STRING_BYTES = sys.getsizeof(b"")  # that Python adds to each string
 
 
 class Stage(enum.IntEnum):
@@ -46,6 +48,11 @@ class Answer:
         if self.is_whole:
             return self.tensors
         return {name: value[self.start : self.stop] for name, value in self.tensors.items()}
+
+    def kept(self) -> Tensors:
+        """Returns the outputs of this request to be kept after the batch: they do not hold the others' in memory."""
+        own = self.own()
+        return own if self.is_whole else {name: value.copy() for name, value in own.items()}
 
 
 def own_tensors(answer: Answer) -> Tensors:
@@ -105,7 +112,7 @@ def measure(task: Task, *, is_padded: bool, runs_alone: bool) -> None:
     counts = set()
     is_empty = False
     for array in inputs.values():
-        task.bytes += _bytes_of(array)
+        task.bytes += bytes_of(array)
         counts.add(len(array) if array.ndim else -1)
         is_empty = is_empty or not array.size
     rows = task.rows = max(1, *counts) if counts else 1
@@ -120,7 +127,8 @@ def measure(task: Task, *, is_padded: bool, runs_alone: bool) -> None:
     task.key = (task.servable.name, task.servable, signature.name, outputs, *kinds)
 
 
-def _bytes_of(array: np.ndarray) -> int:
+def bytes_of(array: np.ndarray) -> int:
+    """Returns what an array takes in memory, strings with what Python adds to each."""
     if array.dtype.kind != "O":
         return array.nbytes
-    return sum(map(len, array.flat)) + array.nbytes
+    return sum(map(len, array.flat)) + array.nbytes + array.size * _STRING_BYTES

@@ -11,7 +11,7 @@ import logging
 import threading
 from typing import TYPE_CHECKING
 
-from serving.model_server.batch_compute import as_serving_error, compute
+from serving.model_server.batch_compute import as_serving_error, compute, run_sizes
 from serving.model_server.batch_queues import BatchingParameters, BatchQueues
 from serving.model_server.batch_task import Task, measure
 from serving.model_server.errors import Code, ServingError
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Batcher", "BatchingParameters", "Task"]
 
 LATE = "Timed out waiting for notification"
+_TOO_LARGE = 413  # HTTP status; 429, as for a full queue, asks the client to try again
 _SWEEP_S = 0.02  # between two looks for requests that are past their deadline
 _LOG = logging.getLogger(__name__)
 
@@ -58,16 +59,12 @@ class Batcher:
         """Queues a request; its `answer` and `release` are called later.
 
         Raises:
-            ServingError: the queue is full, or the request larger than a batch may be. Neither is called then.
+            ServingError: the queue is full, or the request larger than one may ever be. Neither is called then.
         """
         parameters = self.parameters
-        alone = bool(self._alone) and _function_of(task) in self._alone
+        alone = not parameters.batches_requests or (bool(self._alone) and _function_of(task) in self._alone)
         measure(task, is_padded=parameters.pad_variable_length_inputs, runs_alone=alone)
-        if task.rows > parameters.max_batch_size and not parameters.enable_large_batch_splitting:
-            raise ServingError(
-                Code.INVALID_ARGUMENT,
-                f"Task size {task.rows} is larger than maximum input batch size {parameters.max_batch_size}",
-            )
+        _check_size(task, parameters)
         self.queues.put(task)
         self._open[task] = None
         # Requests that one turn of the loop has read go together: workers are woken at its end.
@@ -133,8 +130,9 @@ class Batcher:
         if not is_row_wise:
             self._alone.add(_function_of(batch[0]))
         if self._metrics is not None:
-            rows = sum(task.rows for task in batch)
-            self._metrics.batch(self.parameters.thread_pool_name, batch[0].started_s - batch[0].queued_s, rows)
+            waited_s = [task.started_s - task.queued_s for task in batch]
+            rows = [task.rows for task in batch]
+            self._metrics.batch(self.parameters.thread_pool_name, waited_s, rows, run_sizes(batch, self.parameters))
         for task in batch:
             self._open.pop(task, None)
             try:
@@ -145,6 +143,23 @@ class Batcher:
                 _LOG.exception("an answer could not be handed out")
             finally:
                 task.release()
+
+
+def _check_size(task: Task, parameters: BatchingParameters) -> None:
+    """Refuses what would not be taken from an empty queue either, with a code that asks nobody to try again."""
+    most = parameters.max_request_rows
+    if most is not None and task.rows > most:
+        raise ServingError(
+            Code.INVALID_ARGUMENT,
+            f"Task size {task.rows} is larger than maximum input batch size {most}. Send fewer rows in a request.",
+        )
+    if task.bytes > parameters.max_queue_bytes:
+        raise ServingError(
+            Code.RESOURCE_EXHAUSTED,
+            f"the inputs take {task.bytes} bytes in memory, and --max_queue_bytes={parameters.max_queue_bytes} may "
+            "wait in all. Send fewer rows in a request.",
+            http_status=_TOO_LARGE,
+        )
 
 
 def _function_of(task: Task) -> tuple[str, int, str]:

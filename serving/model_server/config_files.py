@@ -90,6 +90,8 @@ def one_model(name: str, base_path: str | Path) -> model_server_config_pb2.Model
 def read_batching(path: str | Path) -> BatchingParameters:
     """Reads `--batching_parameters_file`; what it does not name stays as it is without a file.
 
+    As in TensorFlow Serving, whoever says how requests wait limits a single one, too; without a file none is limited.
+
     Raises:
         ConfigError: with file and line, or the parameter that is out of its range.
     """
@@ -106,7 +108,7 @@ def read_batching(path: str | Path) -> BatchingParameters:
             tuple(value) if field.name == "allowed_batch_sizes" else value.value if is_wrapped else value
         )
     try:
-        return BatchingParameters(**values)
+        return BatchingParameters(**values, limits_requests=True)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 
@@ -137,6 +139,11 @@ def read_tls(path: str | Path) -> Tls:
     for name in ("server_key", "server_cert"):
         if "-----BEGIN" not in getattr(message, name):
             raise ConfigError(f"{name} in {path} must be PEM text, from -----BEGIN to its END line.")
+    if "ENCRYPTED" in message.server_key:
+        raise ConfigError(
+            f"server_key in {path} must not be encrypted: nobody is there to type its pass phrase. Decrypt it with: "
+            "openssl pkey -in KEY -out PLAIN_KEY"
+        )
     return Tls(
         key=message.server_key,
         certificate=message.server_cert,

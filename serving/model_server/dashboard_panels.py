@@ -90,7 +90,7 @@ BATCHES = (
     Panel(
         title="Mean items in a batch",
         unit="short",
-        lines=((_mean(f"{_SESSION}:input_batch_size", _JOB, by="job"), "items"),),
+        lines=((_mean(f"{_SESSION}:processed_batch_size", _JOB, by="job"), "items"),),
     ),
     Panel(
         title="Batches",

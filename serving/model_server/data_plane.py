@@ -25,7 +25,7 @@ from serving.model_server.example_methods import (
     Regression,
 )
 from serving.model_server.input_checks import check_inputs, check_outputs
-from serving.model_server.log_entries import Answered
+from serving.model_server.log_entries import Answered, Inference
 
 if TYPE_CHECKING:
     from serving.model_server.batching import Batcher
@@ -58,6 +58,7 @@ class Call:
         api: "Predict", "Classify" or "Regress".
         entrypoint: "REST" or "GRPC".
         shape: makes the result of the batch's answer, in a worker's thread.
+        is_logged: whether the request log is asked; not for a part of a request.
     """
 
     outputs: Collection[str] | None = None
@@ -66,6 +67,7 @@ class Call:
     api: str = "Predict"
     entrypoint: str = "REST"
     shape: Callable[[Answer], Any] = own_tensors
+    is_logged: bool = True
 
 
 _PLAIN = Call()
@@ -181,6 +183,7 @@ class DataPlane:
         answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
 
         def answer(result: Any, error: Exception | None) -> None:
+            """Ends the wait, unless the caller has gone."""
             if answered.done():
                 return
             if error is None:
@@ -234,6 +237,32 @@ class DataPlane:
         Raises:
             ServingError: a signature is asked for twice or missing, the method is none, or as the model says.
         """
+        methods = self._example_methods(lease, tasks)
+        start_s, model = time.monotonic(), lease.servable.name
+        log = self._log_of(model) if methods else None
+        kept: dict[str, Tensors] = {}
+        if log is not None:
+            methods = [(_keeping(one, key, kept), key) for one, key in methods]
+        part = dataclasses.replace(call, is_logged=False)
+        answers = await asyncio.gather(*(self._examples(one, lease, key, examples, part) for one, key in methods))
+        if log is not None:
+            entry = Answered(
+                model=model,
+                version=lease.servable.version,
+                signature=methods[0][1],
+                method="MultiInference",
+                api=call.entrypoint,
+                inputs={INPUTS: examples.joined()},
+                outputs={},
+                client_id=call.client_id,
+                latency_s=time.monotonic() - start_s,
+                tasks=tuple(Inference(signature=key, method=one.name, outputs=kept[key]) for one, key in methods),
+            )
+            self.metrics.request_logged(model, is_taken=log.record(entry))
+        return list(answers)
+
+    def _example_methods(self, lease: Lease, tasks: Sequence[tuple[str, str]]) -> list[tuple[ExampleMethod, str]]:
+        """Returns the method and the signature's name of each task of a MultiInference."""
         seen: set[str] = set()
         methods = []
         for name, method in tasks:
@@ -247,7 +276,7 @@ class DataPlane:
                 raise ServingError(Code.UNIMPLEMENTED, f"Unsupported signature method_name: {method}")
             self.example_signature(METHODS[method], lease, key)
             methods.append((METHODS[method], key))
-        return list(await asyncio.gather(*(self._examples(one, lease, key, examples, call) for one, key in methods)))
+        return methods
 
     async def _examples(
         self, method: ExampleMethod, lease: Lease, signature: str, examples: Examples, call: Call
@@ -271,21 +300,27 @@ class DataPlane:
         method.check(lease.servable, signature)
         return signature
 
+    def _log_of(self, model: str) -> RequestLog | None:
+        """Returns the request log where it wants this request; to be asked once for each."""
+        return self._log if self._log is not None and self._log.wants(model) else None
+
     def _observe(self, task: Task, call: Call) -> None:
         """Has the answer of a task timed, and logged where the log wants it."""
         model, answer, start_s = task.servable.name, task.answer, time.monotonic()
-        log = self._log if self._log is not None and self._log.wants(model) else None
+        log = self._log_of(model) if call.is_logged else None
         kept: list[Tensors] = []
         if log is not None:
             shape = task.shape
 
             def keep(whole: Answer) -> Any:
-                kept.append(whole.own())
+                """Makes the result, and holds on to the tensors for the log."""
+                kept.append(whole.kept())
                 return shape(whole)
 
             task.shape = keep
 
         def observed(result: Any, error: Exception | None) -> None:
+            """Hands the answer on, once it is counted."""
             seconds = time.monotonic() - start_s
             if error is None:
                 self.metrics.runtime_latency.observe(model, call.api, "TF1", value=seconds * _MICROS)
@@ -295,6 +330,17 @@ class DataPlane:
             answer(result, error)
 
         task.answer = observed
+
+
+def _keeping(method: ExampleMethod, name: str, kept: dict[str, Tensors]) -> ExampleMethod:
+    """Returns the method that also puts the outputs of a signature into `kept`."""
+
+    def shape(answer: Answer) -> Any:
+        """Makes the method's result."""
+        kept[name] = answer.kept()
+        return method.shape(answer)
+
+    return dataclasses.replace(method, shape=shape)
 
 
 def _entry(task: Task, outputs: Tensors, call: Call, seconds: float) -> Answered:

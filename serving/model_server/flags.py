@@ -126,8 +126,8 @@ def usage(program: str) -> str:
     lines = [f"usage: {program} --model_base_path=FOLDER | --model_config_file=FILE [flags]", ""]
     for flag in FLAGS.values():
         if flag.effect in (Effect.HONOURED, Effect.OURS):
-            default = f"={flag.default}" if flag.default != "" else ""
-            lines.append(f"  --{flag.name}{default}\n        {flag.text}")
+            value = str(flag.default).lower() if flag.kind is bool else str(flag.default)
+            lines.append(f"  --{flag.name}{f'={value}' if value else ''}\n        {flag.text}")
     return "\n".join(lines) + "\n"
 
 

@@ -74,7 +74,7 @@ class Lease:
     def again(self) -> Lease:
         """Returns another lease of the version, for a computation that may outlive the one who holds this."""
         if self._held is None:
-            raise ValueError("a lease that was released cannot be shared")
+            raise ValueError(f"a lease that was released cannot be shared, got one of {self.name}, {self.version}")
         self._held.share()
         return Lease(self._held)
 

@@ -85,7 +85,10 @@ class Lifecycle:
         managed.phase = Phase.LOADING
         last = model.statuses[managed.version]
         self._set_status(model, VersionStatus(managed.version, State.LOADING, last.code, last.message))
-        threading.Thread(target=self._try_load, args=(model, managed), name="load", daemon=True).start()
+        try:
+            threading.Thread(target=self._try_load, args=(model, managed), name="load", daemon=True).start()
+        except RuntimeError as error:  # the system gives no more threads now
+            self._failed(model, managed, ServingError(Code.RESOURCE_EXHAUSTED, f"nothing can load it: {error}"))
 
     def _try_load(self, model: Model, managed: Managed) -> None:
         with self._load_slots:

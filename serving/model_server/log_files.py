@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import fcntl
 import glob
 import os
+import re
+import secrets
 import struct
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from serving.model_server import log_entries
-from serving.versions import is_running
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -24,6 +26,7 @@ RECORDS, TABLE = ".tfrecord", ".parquet"
 _OPEN = ".part"  # ends the name of a file that is still written, so that nobody reads it
 _HEADER = struct.Struct("<QI")  # of a TFRecord: length of the data and its check sum; four bytes more follow the data
 _FOOTER_BYTES = 4
+_OWN_NAME = re.compile(rf"[0-9]{{8}}T[0-9]{{6}}Z-[0-9a-f]+-[0-9]+\{RECORDS}\{_OPEN}")  # behind the prefix
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -32,6 +35,19 @@ class Rotation:
 
     max_bytes: int
     max_s: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One answered request as it is written: the record, and the lines of the table."""
+
+    record: bytes
+    rows: list[dict[str, Any]]
+
+    @classmethod
+    def of(cls, answered: Answered) -> Entry:
+        """Puts an answered request into words; raises whatever a tensor is not made for."""
+        return cls(log_entries.prediction_log(answered).SerializeToString(), log_entries.rows_of(answered))
 
 
 class RotatingFiles:
@@ -47,26 +63,27 @@ class RotatingFiles:
         self._prefix = prefix
         self._rotation = rotation
         self._number = 0
+        self._token = secrets.token_hex(4)  # servers that share a folder may have one process number and one clock
         self._writer: Any = None
         self._rows: list[dict[str, Any]] = []
         self._entries = 0
         self._bytes = 0
         self._begun_s = 0.0
         self._name = ""
+        self._lock: IO[bytes] | None = None  # on the record file, as long as it is written
         prefix.parent.mkdir(parents=True, exist_ok=True)
         _take_over(prefix)
 
-    def add(self, answered: Answered) -> None:
+    def add(self, entry: Entry) -> None:
         """Writes one entry, and finishes the pair when it is large or old enough."""
         self.finish(only_due=True)
-        record, rows = log_entries.prediction_log(answered).SerializeToString(), log_entries.rows_of(answered)
         if self._writer is None:
             self._begin()
-        self._writer.write(record)
+        self._writer.write(entry.record)
         self._writer.flush()  # what is counted as written must not stand in a buffer
-        self._rows.extend(rows)
+        self._rows.extend(entry.rows)
         self._entries += 1
-        self._bytes += len(record) + _HEADER.size + _FOOTER_BYTES
+        self._bytes += len(entry.record) + _HEADER.size + _FOOTER_BYTES
         if self._bytes >= self._rotation.max_bytes:
             self.finish(only_due=False)
 
@@ -80,9 +97,10 @@ class RotatingFiles:
             return
         self._writer.close()
         _write_table(self._rows, self._path(TABLE, is_open=True))
-        for suffix in (RECORDS, TABLE):
+        for suffix in (TABLE, RECORDS):  # a table without its records would be taken for one that is not whole
             self._path(suffix, is_open=True).rename(self._path(suffix, is_open=False))
         self._writer, self._rows, self._entries = None, [], 0
+        self._unlock()
 
     def abandon(self) -> int:
         """Lets go of the open pair after an error; whole records of it are taken over by the next start.
@@ -97,15 +115,25 @@ class RotatingFiles:
                 writer.close()
             with contextlib.suppress(OSError):
                 self._path(TABLE, is_open=True).unlink(missing_ok=True)
+        self._unlock()
         return lost
 
     def _begin(self) -> None:
         import tensorflow as tf  # the server has it already
 
         self._number += 1
-        self._name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{os.getpid()}-{self._number}"
-        self._writer = tf.io.TFRecordWriter(str(self._path(RECORDS, is_open=True)))
+        self._name = f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{self._token}-{self._number}"
+        path = self._path(RECORDS, is_open=True)
+        self._lock = path.open("xb")
+        with contextlib.suppress(OSError):  # a file system without locks
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        self._writer = tf.io.TFRecordWriter(str(path))
         self._bytes, self._begun_s = 0, time.monotonic()
+
+    def _unlock(self) -> None:
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.close()
 
     def _path(self, suffix: str, *, is_open: bool) -> Path:
         return self._prefix.with_name(f"{self._prefix.name}-{self._name}{suffix}{_OPEN if is_open else ''}")
@@ -174,17 +202,19 @@ def _write_table(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def _take_over(prefix: Path) -> None:
-    """Finishes the record files of processes that were killed: whole records stay, a torn one is cut off."""
-    for path in sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}-*{_OPEN}")):
-        finished = path.with_suffix("")
-        pid = finished.stem.split("-")[-2]
-        if pid.isdigit() and int(pid) != os.getpid() and is_running(int(pid)):
-            continue
-        if finished.suffix == RECORDS and (whole := _whole_bytes(path)):
-            os.truncate(path, whole)
-            path.rename(finished)
-        else:
-            path.unlink(missing_ok=True)
+    """Finishes the record files of servers that were killed: whole records stay, a torn one is cut off."""
+    for path in sorted(prefix.parent.glob(f"{glob.escape(prefix.name)}-*{RECORDS}{_OPEN}")):
+        if not _OWN_NAME.fullmatch(path.name.removeprefix(f"{prefix.name}-")):
+            continue  # of a prefix that begins as this one does
+        with contextlib.suppress(OSError), path.open("rb") as file:  # gone, or locked by the server that writes it
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            finished = path.with_suffix("")
+            finished.with_suffix(f"{TABLE}{_OPEN}").unlink(missing_ok=True)
+            if whole := _whole_bytes(path):
+                os.truncate(path, whole)
+                path.rename(finished)
+            else:
+                path.unlink()
 
 
 def _whole_bytes(path: Path) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
     from tensorflow_serving.config import model_server_config_pb2
 
 __all__ = ["Lease", "Manager", "ManagerOptions", "State", "VersionStatus"]
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,6 +74,7 @@ class Manager:
         self._folders = Folders()
         self._is_stopped = False
         self._is_poll_due = False
+        self._accepted: Any = None  # the configuration that holds
         self._watcher = threading.Thread(target=self._watch, name="watch-models", daemon=True)
 
     def lease(self, name: str, *, version: int | None = None, label: str | None = None) -> Lease:
@@ -167,13 +172,16 @@ class Manager:
 
         Raises:
             ServingError: the configuration is wrong, and nothing has changed; or, UNKNOWN, a new model did not become
-                available, and the configuration holds; or, DEADLINE_EXCEEDED, the time is over, and it holds too.
+                available, and the configuration holds; or, DEADLINE_EXCEEDED, the time is over, and it holds too; or,
+                ABORTED, another one holds.
         """
         if config.WhichOneof("config") is None:
             return
         models = checked(config)
         with self._changed:
             new = self._accept(models)
+            if config != self._accepted:
+                self._accepted = copy.deepcopy(config)
             if on_accept is not None:
                 on_accept()
             if is_waiting:
@@ -184,12 +192,19 @@ class Manager:
         with self._changed:
             configs = {model.name: model.config for model in self._lifecycle.models.values() if model.config}
         for name, config in configs.items():
-            aspired = self._folders.look(config)
-            with self._changed:
-                model = self._lifecycle.models[name]
-                if aspired is not None and model.config is config and not self._is_stopped:
-                    model.aspired = aspired
-                    self._lifecycle.advance()
+            try:
+                self._look(name, config)
+            except Exception:  # whatever is wrong with one model, the others' new versions must be found
+                _LOG.exception("looking for versions of model %s failed", name)
+
+    def _look(self, name: str, config: Any) -> None:
+        """Looks into one model's folder."""
+        aspired = self._folders.look(config)
+        with self._changed:
+            model = self._lifecycle.models[name]
+            if aspired is not None and model.config is config and not self._is_stopped:
+                model.aspired = aspired
+                self._lifecycle.advance()
 
     def _accept(self, configs: Mapping[str, Any]) -> list[str]:
         """Takes over a checked configuration; returns the models that are new."""
@@ -211,10 +226,18 @@ class Manager:
     def _wait_for(self, names: Sequence[str], timeout_s: float | None) -> None:
         """Waits, with the lock given up meanwhile; a model that another configuration takes away is not waited for."""
         models = [self._lifecycle.models[name] for name in names]
-        is_over = self._changed.wait_for(lambda: self._is_stopped or not any(map(_is_coming, models)), timeout_s)
+        mine = self._accepted
+
+        def is_over() -> bool:
+            """Says whether there is nothing left to wait for."""
+            return self._is_stopped or self._accepted is not mine or not any(map(_is_coming, models))
+
+        is_in_time = self._changed.wait_for(is_over, timeout_s)
         if self._is_stopped:
             raise ServingError(Code.UNAVAILABLE, "the server is stopping")
-        if not is_over:
+        if self._accepted is not mine and any(map(_is_coming, models)):
+            raise ServingError(Code.ABORTED, "another configuration was applied before all models were available")
+        if not is_in_time:
             late = ", ".join(model.name for model in models if _is_coming(model))
             raise ServingError(Code.DEADLINE_EXCEEDED, f"model(s) did not become available in {timeout_s} s: {late}")
         failed = {model.name: model.failed() for model in models if model.failed()}

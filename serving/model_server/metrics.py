@@ -86,12 +86,17 @@ class Histogram:
 
     def observe(self, *labels: str, value: float) -> None:
         """Counts one value, in the unit of the bounds."""
+        self.observe_all((value,), *labels)
+
+    def observe_all(self, values: Sequence[float], *labels: str) -> None:
+        """Counts values under the same labels."""
         with self._lock:
             counts = self._counts.get(labels)
             if counts is None:
                 counts = self._counts[labels] = [0.0] * (len(self._bounds) + 2)
-            counts[bisect.bisect_left(self._bounds, value)] += 1
-            counts[-1] += value
+            for value in values:
+                counts[bisect.bisect_left(self._bounds, value)] += 1
+                counts[-1] += value
 
     def count(self, *labels: str) -> int:
         """Returns how many values were seen under these labels."""
@@ -173,18 +178,19 @@ class Metrics:
         else:
             self.log_dropped.add(model)
 
-    def batch(self, pool: str, waited_s: float, rows: int) -> None:
+    def batch(self, pool: str, waited_s: Sequence[float], rows: Sequence[int], runs: Sequence[int]) -> None:
         """Counts one computed batch.
 
         Args:
             pool: name of the threads.
-            waited_s: seconds its first request waited.
-            rows: of all its requests.
+            waited_s: seconds that each of its requests waited.
+            rows: of each of its requests.
+            runs: rows of each run of the model, those that only fill it up included.
         """
-        self.queuing.observe(pool, value=waited_s * _MICROS)
-        self.input_batch.observe(value=rows)
-        self.processed_batch.observe(value=rows)
-        self.batch_runs.add()
+        self.queuing.observe_all([wait * _MICROS for wait in waited_s], pool)
+        self.input_batch.observe_all(rows)
+        self.processed_batch.observe_all(runs)
+        self.batch_runs.add(amount=len(runs))
 
     def render(self) -> bytes:
         """Returns the page for Prometheus."""
@@ -200,6 +206,7 @@ def _process_gauges() -> list[Gauge]:
     started_s = time.time()
 
     def resident() -> Mapping[Labels, float]:
+        """Returns the bytes of memory that the process has."""
         try:
             with open("/proc/self/statm", encoding="ascii") as statm:
                 return {(): int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")}

@@ -33,16 +33,20 @@ def watch(metrics: Metrics, manager: Manager, queues: BatchQueues) -> None:
     """Adds what is read when the page is made: queues, and which versions answer."""
 
     def waiting() -> Mapping[Labels, float]:
+        """Returns the rows that wait, by model."""
         rows = queues.waiting_rows()
         return {(name,): rows.get(name, 0) for name in manager.models()}
 
     def capacity() -> Mapping[Labels, float]:
+        """Returns the rows that may wait, by model."""
         return {(name,): queues.capacity_rows for name in manager.models()}
 
     def versions() -> Mapping[Labels, float]:
+        """Returns the newest version that answers, 0 for none, by model."""
         return {(name,): _newest(manager, name) for name in manager.models()}
 
     def ready() -> Mapping[Labels, float]:
+        """Returns 1 where some version answers, else 0, by model."""
         return {labels: float(version > 0) for labels, version in versions().items()}
 
     metrics.watch("earthloop_serving_queue_items", "model_name", read=waiting)

@@ -24,13 +24,14 @@ _REFUSALS = {
     Code.UNAVAILABLE: "The server is about to end.",
     Code.DEADLINE_EXCEEDED: "The request took longer than `--rest_api_timeout_in_ms`.",
 }
+_TOO_LARGE = "The body is larger than `--max_request_bytes`."
 _ASKS = {
     "predict": ("Answers tensors with tensors", "PredictRequest", "PredictResponse"),
     "classify": ("Answers tf.Examples with labels and scores", "ExamplesRequest", "ClassifyResponse"),
     "regress": ("Answers tf.Examples with a number each", "ExamplesRequest", "RegressResponse"),
 }
 _LOOKS = {
-    "": ("status", "Tells the states of a model's versions", "ModelStatus"),
+    "": ("status", "Tells which versions of a model there are, and their states", "ModelStatus"),
     "/metadata": ("metadata", "Tells a model's signatures", "ModelMetadata"),
 }
 _VALUE_TEXT = (
@@ -56,7 +57,7 @@ def description() -> Json:
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
             "parameters": _parameters(),
             "schemas": _schemas(),
-            "responses": {code.name: _refusal(code, text) for code, text in _REFUSALS.items()},
+            "responses": {code.name: _error(text) for code, text in _REFUSALS.items()},
         },
     }
 
@@ -73,13 +74,14 @@ def _paths() -> Json:
         shared = {"parameters": [_reference("parameters", name) for name in names]}
         suffix = {"": "", "/versions/{version}": "OfVersion", "/labels/{label}": "OfLabel"}[choice]
         for end, (what, summary, schema) in _LOOKS.items():
-            paths[f"{_MODEL}{choice}{end}"] = {**shared, "get": _get(f"{what}{suffix}", f"{summary}: {which}", schema)}
+            of = "every version" if what == "status" and not choice else which
+            paths[f"{_MODEL}{choice}{end}"] = {**shared, "get": _get(f"{what}{suffix}", f"{summary}: {of}", schema)}
         for method in METHODS:
             summary, asked, answered = _ASKS[method]
             question = _post(f"{method}{suffix}", f"{summary}: {which}", asked, answered)
             paths[f"{_MODEL}{choice}:{method}"] = {**shared, "post": question}
     plain = {
-        "/healthz": "The process answers",
+        "/healthz": "The process answers (this server alone)",
         "/readyz": "Every model has a version that answers (this server alone)",
         METRICS: "Metrics in Prometheus' text format; the path is set by --monitoring_config_file",
     }
@@ -104,7 +106,7 @@ def _post(name: str, summary: str, asked: str, answered: str) -> Json:
         "summary": summary,
         "parameters": [_reference("parameters", "request_id")],
         "requestBody": {"required": True, "content": {"application/json": {"schema": _reference("schemas", asked)}}},
-        "responses": {"200": _content(answered), **_refusals(*_REFUSALS)},
+        "responses": {"200": _content(answered), **_refusals(*_REFUSALS), "413": _error(_TOO_LARGE)},
     }
 
 
@@ -119,8 +121,7 @@ def _refusals(*codes: Code) -> Json:
     return {str(HTTP_STATUS[code]): _reference("responses", code.name) for code in codes}
 
 
-def _refusal(code: Code, words: str) -> Json:
-    del code
+def _error(words: str) -> Json:
     return {"description": words, "content": {"application/json": {"schema": _reference("schemas", "Error")}}}
 
 
@@ -130,6 +131,7 @@ def _reference(kind: str, name: str) -> Json:
 
 def _parameters() -> Json:
     def parameter(name: str, schema: Json, words: str, *, place: str = "path") -> Json:
+        """Describes one parameter; those of the path are required."""
         return {"name": name, "in": place, "required": place == "path", "schema": schema, "description": words}
 
     word = {"type": "string", "pattern": "^[^/:]+$"}

@@ -15,15 +15,15 @@ import random
 import threading
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from serving.model_server.log_entries import Answered
-from serving.model_server.log_files import RotatingFiles, Rotation
+from serving.model_server.log_files import Entry, RotatingFiles, Rotation
 
 if TYPE_CHECKING:
     from serving.model_server.metrics import Metrics
-    from serving.model_server.servable import Tensors
 
 __all__ = ["Answered", "LogSettings", "RequestLog"]
 
@@ -81,8 +81,9 @@ class RequestLog:
         self._queued_bytes = 0
         self._counts = {"written": 0, "dropped": 0, "failed": 0}
         self._files: dict[Path, RotatingFiles] = {}
-        self._is_refused = False
-        self._retry_at_s = 0.0
+        self._refused: dict[Path, float] = {}  # file prefix -> when it is tried again, seconds of `time.monotonic`
+        self._untold: set[str] = set()  # models of which an answer could not be put into words
+        self._next_look_s = 0.0
         self._thread: threading.Thread | None = None
         self._is_closed = False
 
@@ -109,7 +110,7 @@ class RequestLog:
 
     def record(self, answered: Answered) -> bool:
         """Puts an entry into the queue, or counts it as dropped; returns whether it was taken, at once."""
-        size = _bytes_of(answered.inputs) + _bytes_of(answered.outputs)
+        size = answered.bytes()
         with self._lock:
             is_full = self._queued >= self._settings.max_queued
             if self._is_closed or is_full or self._queued_bytes + size > self._settings.max_queued_bytes:
@@ -120,7 +121,7 @@ class RequestLog:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._work, name="request-log", daemon=True)
                 self._thread.start()
-        self._queue.put(answered)
+            self._queue.put(answered)  # within the lock: nothing may come after what `close` puts there
         return True
 
     def counts(self) -> Mapping[str, int]:
@@ -140,65 +141,71 @@ class RequestLog:
     def _work(self) -> None:
         """The thread: writes entries, and finishes files that have grown old."""
         while True:
+            if time.monotonic() >= self._next_look_s:  # also while one model's entries keep coming
+                self._next_look_s = time.monotonic() + _TICK_S
+                self._finish(only_due=True)
             try:
                 answered = self._queue.get(timeout=_TICK_S)
             except queue.Empty:
-                self._attempt(lambda: self._finish(only_due=True))
                 continue
             if answered is None:
-                self._attempt(lambda: self._finish(only_due=False))
+                self._finish(only_due=False)
                 return
             self._write(answered)
             with self._lock:
                 self._queued -= 1
-                self._queued_bytes -= _bytes_of(answered.inputs) + _bytes_of(answered.outputs)
+                self._queued_bytes -= answered.bytes()
 
     def _write(self, answered: Answered) -> None:
-        is_due = time.monotonic() >= self._retry_at_s
-        is_written = is_due and self._attempt(lambda: self._files_of(answered.model).add(answered))
+        prefix, is_written = self._prefix_of(answered.model), False
+        if time.monotonic() >= self._refused.get(prefix, 0.0) and (entry := self._entry(answered)) is not None:
+            is_written = self._attempt(prefix, lambda: self._files_of(prefix).add(entry))
         with self._lock:
             self._counts["written" if is_written else "failed"] += 1
         if not is_written and self._metrics is not None:
             self._metrics.log_dropped.add(answered.model)
-        if is_written and self._is_refused:
-            self._is_refused = False
-            _LOG.warning("the request log is written again; %d entries are missing", self._counts["failed"])
+        if is_written and self._refused.pop(prefix, None) is not None:
+            _LOG.warning("%s-… is written again; %d entries are missing in all", prefix, self._counts["failed"])
 
-    def _attempt(self, act: Callable[[], None]) -> bool:
-        """Does something to the disk; says once that the disk refuses."""
+    def _entry(self, answered: Answered) -> Entry | None:
+        """Puts an answer into words; None for one that has none, which is said once of each model."""
+        try:
+            return Entry.of(answered)
+        except Exception as error:  # a model may give anything
+            if answered.model not in self._untold:
+                self._untold.add(answered.model)
+                _LOG.warning("an answer of model %s cannot be logged (%s); others are", answered.model, error)
+            return None
+
+    def _attempt(self, prefix: Path, act: Callable[[], None]) -> bool:
+        """Does something to the files of one prefix; says once that the disk refuses them."""
         try:
             act()
         except Exception as error:  # a file system may raise anything, and no entry is worth the thread
-            if not self._is_refused:
+            if prefix not in self._refused:
                 _LOG.warning(
                     "the request log cannot be written (%s); requests are answered and not logged, and it is tried "
                     "again every %.0f seconds. Free some space, or mend the folder's permissions.", error, _RETRY_S
                 )  # fmt: skip
-            self._is_refused, self._retry_at_s = True, time.monotonic() + _RETRY_S
-            lost = sum(files.abandon() for files in self._files.values())
+            self._refused[prefix] = time.monotonic() + _RETRY_S
+            files = self._files.pop(prefix, None)
+            lost = files.abandon() if files is not None else 0
             with self._lock:
                 self._counts["written"] -= lost
                 self._counts["failed"] += lost
-            self._files.clear()
             return False
         return True
 
     def _finish(self, *, only_due: bool) -> None:
-        for files in self._files.values():
-            files.finish(only_due=only_due)
+        for prefix, files in list(self._files.items()):
+            self._attempt(prefix, partial(files.finish, only_due=only_due))
 
-    def _files_of(self, model: str) -> RotatingFiles:
+    def _prefix_of(self, model: str) -> Path:
         _, prefix = self._own.get(model, (0.0, None))
-        if prefix is None:
-            prefix = (self._settings.folder or Path()) / "requests"
+        return prefix or (self._settings.folder or Path()) / "requests"
+
+    def _files_of(self, prefix: Path) -> RotatingFiles:
         if prefix not in self._files:
             rotation = Rotation(max_bytes=self._settings.max_file_bytes, max_s=self._settings.max_file_s)
             self._files[prefix] = RotatingFiles(prefix, rotation)
         return self._files[prefix]
-
-
-def _bytes_of(tensors: Tensors) -> int:
-    return sum(
-        sum(map(len, array.reshape(-1).tolist())) if array.dtype == object else array.nbytes
-        for array in tensors.values()
-    )

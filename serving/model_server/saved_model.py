@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _MAX_SELECTIONS = 64  # sets of outputs with a plan of their own; a plan costs memory, and clients choose the sets
 _IN_CALLERS_THREAD = -1  # of `inter_op_parallelism_threads`
+_QUOTED = 500  # characters of an answer that may be made of what a client sent
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -141,7 +142,8 @@ def serving_error(error: Exception) -> ServingError:
     """Turns what TensorFlow raises into what a client is told.
 
     Args:
-        error: an `OpError` keeps its code and words; a value that is no tensor is the caller's fault.
+        error: an `OpError` keeps its code and words; a value that is no tensor, or not what an op parses, is the
+            caller's fault.
 
     Returns:
         INTERNAL for anything else.
@@ -152,6 +154,9 @@ def serving_error(error: Exception) -> ServingError:
         return error
     if isinstance(error, tf.errors.OpError):
         return ServingError(Code(error.error_code), error.message)
+    if isinstance(error, UnicodeDecodeError):  # TensorFlow's words quote what it was sent, which was no text
+        words = error.object.decode("utf-8", "replace")
+        return ServingError(Code.INVALID_ARGUMENT, words if len(words) <= _QUOTED else f"{words[:_QUOTED]}…")
     if isinstance(error, TypeError | ValueError):
         return ServingError(Code.INVALID_ARGUMENT, str(error))
     return ServingError(Code.INTERNAL, f"{type(error).__name__}: {error}")

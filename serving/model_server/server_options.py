@@ -58,6 +58,11 @@ class ServerOptions:
         False, "takes --batching_parameters_file; requests that wait are answered together with or without it"
     )
     batching_parameters_file: str = _flag("", "text-format BatchingParameters; needs --enable_batching")
+    batch_requests: bool = _flag(
+        True,
+        "false computes each request alone and whole: for models in which the rows of a request change one another",
+        is_ours=True,
+    )
     max_queue_bytes: int = _flag(
         512 << 20, "bytes of inputs that may wait for a batch, all models together", is_ours=True
     )
@@ -95,13 +100,19 @@ class ServerOptions:
         self._check_ranges()
         self._check_addresses()
         self._check_models()
+        if self.enable_batching and not self.batch_requests:
+            raise ConfigError("--enable_batching and --nobatch_requests exclude each other. Leave one of them out.")
         if self.batching_parameters_file and not self.enable_batching:
-            raise ConfigError("--batching_parameters_file is given without --enable_batching. Add --enable_batching.")
+            raise ConfigError(
+                f"--batching_parameters_file={self.batching_parameters_file} is given without --enable_batching. "
+                "Add --enable_batching."
+            )
         threads = (self.tensorflow_intra_op_parallelism, self.tensorflow_inter_op_parallelism)
         if self.tensorflow_session_parallelism and all(threads):
             raise ConfigError(
-                "--tensorflow_session_parallelism sets both --tensorflow_intra_op_parallelism and "
-                "--tensorflow_inter_op_parallelism; all three are given. Leave the first out, or the two others."
+                f"--tensorflow_session_parallelism={self.tensorflow_session_parallelism} sets both "
+                f"--tensorflow_intra_op_parallelism={threads[0]} and --tensorflow_inter_op_parallelism={threads[1]}; "
+                "all three are given. Leave the first out, or the two others."
             )
 
     @property

@@ -21,7 +21,7 @@ def local_path(model: str, base_path: str) -> Path:
     """Returns the folder that a base path of a configuration means.
 
     Raises:
-        ServingError: it is relative, or on a file system that this server does not read.
+        ServingError: it is relative, on a file system that this server does not read, or no path at all.
     """
     if base_path.startswith("file://"):
         base_path = base_path.removeprefix("file://")
@@ -30,6 +30,10 @@ def local_path(model: str, base_path: str) -> Path:
             Code.INVALID_ARGUMENT,
             f"the embedded server reads models from local folders, but base_path of model {model} is on "
             f"{match.group()}. Mount or copy the folder, or serve it with tensorflow/serving.",
+        )
+    if "\0" in base_path:
+        raise ServingError(
+            Code.INVALID_ARGUMENT, f"base_path of model {model} must hold no NUL character, got {base_path!r}"
         )
     if not base_path.startswith("/"):
         raise ServingError(

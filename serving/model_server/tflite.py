@@ -121,7 +121,7 @@ def _custom_ops(content: bytes) -> set[str]:
     from tensorflow.lite.python import schema_py_generated as schema
 
     if not schema.Model.ModelBufferHasIdentifier(content, 0):
-        raise ValueError("it does not begin as one")
+        raise ValueError(f"it begins with {content[:8]!r}, which is no TFLite file's mark")
     model = schema.Model.GetRootAs(content, 0)
     codes = (model.OperatorCodes(place).CustomCode() for place in range(model.OperatorCodesLength()))
     return {code.decode() for code in codes if code}

@@ -21,7 +21,13 @@ def test_without_names_all_that_is_pushed_is_served(tmp_path):
 
 def test_a_name_is_an_application_a_models_folder_a_serving_folder_or_an_output_folder(tmp_path):
     model = pushed(tmp_path / "out/satellite/landcover/serving/satellite-landcover", 5)
-    for name in ("satellite/landcover", str(model), "out/satellite/landcover/serving", "out/satellite/landcover"):
+    for name in (
+        "satellite/landcover",
+        "satellite-landcover",
+        str(model),
+        "out/satellite/landcover/serving",
+        "out/satellite/landcover",
+    ):
         assert served_models.find([name], tmp_path) == {"satellite-landcover": model}
 
 
@@ -33,8 +39,12 @@ def test_a_name_that_leads_to_no_model_says_what_to_do(tmp_path):
         served_models.find(["empty"], tmp_path)
     with pytest.raises(UsageError, match="'nowhere' is neither; the applications are .*satellite/landcover"):
         served_models.find(["nowhere"], tmp_path)
-    with pytest.raises(UsageError, match="'satellite/landcover' must lead to a model, .* no pushed model"):
-        served_models.find(["satellite/landcover"], tmp_path)
+    with pytest.raises(UsageError, match="Did you mean 'satellite/landcover'?"):
+        served_models.find(["satelite/landcover"], tmp_path)
+    with pytest.raises(
+        UsageError, match="'ocean/debris_material' must lead .* no pushed model .*`earthloop run ocean/debris_material`"
+    ):
+        served_models.find(["ocean/debris_material"], tmp_path)
     with pytest.raises(UsageError, match="must be a pushed model below .*out, but there is none"):
         served_models.find([], tmp_path)
 

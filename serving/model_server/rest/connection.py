@@ -49,9 +49,12 @@ class Connection(asyncio.Protocol):
         self._cancel: Cancel | None = None  # what to call if its client goes away
         self._is_advancing = False
         self._is_paused = False  # reading
-        self._body_bytes = 0  # of requests that are not answered yet
+        self._body_bytes = 0  # of requests that are whole and not answered yet
+        self._held_bytes = 0  # what the owner has counted of this connection
         self._is_half_closed = False
-        self._blocked_s: float | None = None  # since when the client takes no response
+        self._is_blocked = False  # the client takes no response
+        self._written_bytes = 0
+        self._unsent: tuple[float, int] | None = None  # since when bytes wait for the client; how many it had then
         self._idle_s = loop.time()
         self._linger_s: float | None = None  # until when refused bytes are thrown away
 
@@ -70,7 +73,8 @@ class Connection(asyncio.Protocol):
         self._transport = None
         self._owner.connections.discard(self)
         self._waiting.clear()
-        self._hold(0)
+        self._owner.body_bytes -= self._held_bytes
+        self._held_bytes = 0
         if self._cancel is not None:
             self._cancel()
             self._cancel = None
@@ -81,13 +85,15 @@ class Connection(asyncio.Protocol):
             return
         reader = self._reader
         requests = reader.feed(data)
-        self._waiting.extend(requests)
-        self._hold(self._body_bytes + len(data))
+        for request in requests:
+            self._waiting.append(request)
+            self._body_bytes += len(request.body)
+        self._hold()
         if reader.part is Part.BODY and self._owner.body_bytes > self._limits.max_total_bytes:
             reader.failure = HttpError(503, f"requests of {self._limits.max_total_bytes} bytes are being read already")
         if reader.wants_continue and self._current is None and not self._waiting and self._transport is not None:
             reader.wants_continue = False
-            self._transport.write(_CONTINUE)
+            self._write(_CONTINUE)
         self._advance()
         if len(self._waiting) > self._limits.max_pipelined and not self._is_paused and self._transport is not None:
             self._is_paused = True
@@ -96,15 +102,15 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         """The client sends no more, but may wait for answers; returns whether the connection stays open."""
         self._is_half_closed = True
-        return self._linger_s is None and (self._current is not None or bool(self._waiting))
+        return self._linger_s is None and not self._is_idle()
 
     def pause_writing(self) -> None:
         """The client does not take its responses: what it asks next has to wait."""
-        self._blocked_s = self._now()
+        self._is_blocked = True
 
     def resume_writing(self) -> None:
         """The client takes responses again."""
-        self._blocked_s = None
+        self._is_blocked = False
         self._advance()
 
     # What the owner calls.
@@ -116,11 +122,10 @@ class Connection(asyncio.Protocol):
             now: on the loop's clock.
         """
         limits, reader = self._limits, self._reader
-        if self._linger_s is not None or (
-            self._blocked_s is not None and now > self._blocked_s + limits.write_timeout_s
-        ):
-            if self._linger_s is None or now > self._linger_s:
-                self._abort()
+        if self._is_stalled(now) or (self._linger_s is not None and now > self._linger_s):
+            self._abort()
+        elif self._linger_s is not None:
+            return
         elif reader.part is Part.START:
             if self._is_idle() and now > self._idle_s + limits.idle_timeout_s:
                 self.close()
@@ -142,6 +147,23 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
+    def _is_stalled(self, now: float) -> bool:
+        """Says whether the client takes its responses too slowly, also those after which the connection ends."""
+        waiting = 0 if self._transport is None else self._transport.get_write_buffer_size()
+        taken = self._written_bytes - waiting
+        if not waiting:
+            self._unsent = None
+            return False
+        if self._unsent is None:
+            self._unsent = (now, taken)
+        since_s, before = self._unsent
+        return now > since_s + self._limits.write_timeout_s + (taken - before) / self._limits.body_rate
+
+    def _write(self, data: bytes) -> None:
+        if self._transport is not None:
+            self._written_bytes += len(data)
+            self._transport.write(data)
+
     def _abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
@@ -157,7 +179,7 @@ class Connection(asyncio.Protocol):
             return
         self._is_advancing = True
         try:
-            while self._waiting and self._current is None and self._blocked_s is None and self._transport is not None:
+            while self._waiting and self._current is None and not self._is_blocked and self._transport is not None:
                 self._start(self._waiting.popleft())
         finally:
             self._is_advancing = False
@@ -171,10 +193,11 @@ class Connection(asyncio.Protocol):
             self._is_paused = False
             self._transport.resume_reading()
 
-    def _hold(self, body_bytes: int) -> None:
-        """Says how many bytes of requests this connection has in memory."""
-        self._owner.body_bytes += body_bytes - self._body_bytes
-        self._body_bytes = body_bytes
+    def _hold(self) -> None:
+        """Tells the owner how many bytes of requests this connection has in memory."""
+        held = self._body_bytes + self._reader.body_bytes
+        self._owner.body_bytes += held - self._held_bytes
+        self._held_bytes = held
 
     def _start(self, request: Request) -> None:
         self._current = request
@@ -192,15 +215,15 @@ class Connection(asyncio.Protocol):
         if self._current is not request:  # answered before
             return
         self._current = self._cancel = None
-        if not self._waiting:
-            self._hold(self._reader.body_bytes)
+        self._body_bytes -= len(request.body)
         transport = self._transport
         if transport is None:
             return
+        self._hold()
         is_last = not request.keeps_alive or self._owner.is_draining
         connection = b"close" if is_last else b"keep-alive" if request.is_old else b""
         head = self._owner.writer.head(response, connection=connection)
-        transport.write(head if request.method == "HEAD" else head + response.body)
+        self._write(head if request.method == "HEAD" else head + response.body)
         self._idle_s = self._now()
         if is_last:
             self._waiting.clear()
@@ -215,7 +238,7 @@ class Connection(asyncio.Protocol):
             return
         self._linger_s = self._now() + self._limits.linger_s
         response = Response(error.status, error_answer(str(error)))
-        transport.write(self._owner.writer.head(response, connection=b"close") + response.body)
+        self._write(self._owner.writer.head(response, connection=b"close") + response.body)
         if transport.can_write_eof() and not self._is_half_closed:
             transport.write_eof()
         else:

@@ -23,9 +23,9 @@ class Limits:
     max_connections: int = 4096
     head_timeout_s: float = 10.0  # from the first byte of a request to the end of its headers
     body_timeout_s: float = 20.0  # for a body, and one second more for each `body_rate` bytes that have come
-    body_rate: int = 64 << 10  # bytes/s
+    body_rate: int = 64 << 10  # bytes/s, of requests and responses
     idle_timeout_s: float = 75.0  # between requests
-    write_timeout_s: float = 30.0  # for a client that takes none of its response
+    write_timeout_s: float = 30.0  # to take responses, and one second more for each `body_rate` bytes that are taken
     linger_s: float = 2.0  # for a client to stop sending what was refused
     write_buffer_bytes: int = 1 << 20  # of responses that a client does not take, before its requests wait
 
@@ -82,10 +82,7 @@ class RequestReader:
 
     def _feed(self, data: bytes) -> None:
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            # Another protocol is not spoken: the request is answered as it is, and nothing after it is read.
-            self.failure = HttpError(400, "Upgrade to another protocol is not supported")
+            self._parse(data)
         except httptools.HttpParserError as error:
             self.failure = self.failure or HttpError(400, f"Malformed HTTP request: {error}")
         # Where a part began is not known to the byte: what came together with a whole request before it is not counted.
@@ -95,6 +92,30 @@ class RequestReader:
         # Extensions and trailers of chunks are no body, but they take time and memory.
         if self.part is Part.BODY and self._part_bytes > 2 * self._limits.max_body_bytes + self._limits.max_head_bytes:
             self._fail(413, f"the request must be at most {self._limits.max_body_bytes} bytes")
+
+    def _parse(self, data: bytes) -> None:
+        """Has the parser read; who asks for another protocol, as Java's client does at first, is answered in this one.
+
+        The parser takes what follows such a request for the other protocol's, the request's own body too. So the
+        request is read again, without that wish.
+        """
+        rest: bytes | memoryview = data
+        while True:
+            try:
+                self._parser.feed_data(rest)
+                return
+            except httptools.HttpParserUpgrade as upgrade:
+                request = self._done.pop()
+                if request.method == "CONNECT":
+                    self._fail(400, "this server is no proxy: CONNECT is not supported")
+                    return
+                rest = memoryview(rest)[upgrade.args[0] :]
+                headers = [b"%b: %b\r\n" % header for header in request.headers.items() if header[0] != b"upgrade"]
+                head = b"%b %b HTTP/%b\r\n%b\r\n" % (
+                    request.method.encode(), self._target, self._parser.get_http_version().encode(), b"".join(headers)
+                )  # fmt: skip
+                self._parser = httptools.HttpRequestParser(self)
+                self._parser.feed_data(head)
 
     def _fail(self, status: int, message: str) -> None:
         if self.failure is None:
@@ -123,11 +144,12 @@ class RequestReader:
             self._stop(431, f"request line and headers must be at most {self._limits.max_head_bytes} bytes")
 
     def on_header(self, name: bytes, value: bytes | None) -> None:
-        """A header, or a trailer after the body, has come."""
+        """A header has come; or a trailer after the body, which must not change how the request is read."""
         self._header_count += 1
         if self._header_count > self._limits.max_headers:
             self._stop(431, f"a request must have at most {self._limits.max_headers} headers")
-        self._headers[name.lower()] = value or b""
+        if self.part is Part.HEAD:
+            self._headers[name.lower()] = value or b""
 
     def on_headers_complete(self) -> None:
         """The body is next, if there is one."""

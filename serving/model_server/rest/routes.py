@@ -127,6 +127,7 @@ class RestApi:
         start_s = self._now()
 
         def done(body: bytes | None, error: ServingError | None) -> None:
+            """Counts the question and answers it."""
             self._count(found, Code.OK if error is None else error.code, self._now() - start_s, is_question=True)
             respond(_refusal(error, common) if error is not None else Response(200, body or b"", headers=common))
 
@@ -142,7 +143,13 @@ class RestApi:
         except ServingError as error:
             done(None, error)
             return None
-        return exchange.cancel
+
+        def cancel() -> None:
+            """The client does not wait any more: often it has lost its patience, which an operator should see."""
+            exchange.cancel()
+            self._count(found, Code.CANCELLED, self._now() - start_s, is_question=True)
+
+        return cancel
 
     def _describe(self, found: Route) -> bytes:
         if found.what == "status":

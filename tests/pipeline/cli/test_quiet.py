@@ -11,6 +11,8 @@ from pipeline.cli.quiet import without_startup_lines
 SAID = (
     b"WARNING: All log messages before absl::InitializeLog() is called are written to STDERR\n"
     b"I0000 00:00:1795255819.446483    1864 port.cc:153] oneDNN custom operations are on.\n"
+    b"E0000 00:00:1795266671.318024   16663 cuda_platform.cc:52] failed call to cuInit: INTERNAL: CUDA error: "
+    b"Failed call to cuInit: UNKNOWN ERROR (303)\n"
     b"the disk is full\n"
 )
 

@@ -1,11 +1,15 @@
 import contextlib
+import logging
 import os
 import pathlib
+import re
+import socket
 
 import pytest
 from google.protobuf import text_format
 from tensorflow_serving.config import model_server_config_pb2
 
+from pipeline.cli import serve as serve_module
 from pipeline.cli.serve import config_text
 from serving.model_server import server as server_module
 from serving.model_server.events import State, VersionStatus
@@ -37,6 +41,7 @@ def served(monkeypatch):
         on_start(FakeServer(options, [one.name for one in config.model_config_list.config]))
 
     monkeypatch.setattr(server_module, "run", run)
+    monkeypatch.setattr(serve_module, "_check_ports", lambda _: None)  # a server may well run on this machine
     monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
     yield started
     with contextlib.suppress(KeyError):
@@ -81,7 +86,53 @@ def test_an_unknown_flag_is_refused_by_name(earthloop, served, tmp_path):
     assert code == 2
     assert "enable_baching" in text
     assert "enable_batching" in text
+    assert "loading TensorFlow" not in text
     assert not served
+
+
+@pytest.mark.parametrize(("flag", "said"), [("--help", "--model_base_path"), ("--version", "TensorFlow 2")])
+def test_the_server_is_asked_about_itself_without_a_model(earthloop, served, flag, said):
+    code, text = earthloop("serve", "--", flag)
+    assert (code, said in text) == (0, True)
+    assert not served
+
+
+@pytest.mark.parametrize(("given", "named"), [("--port", "gRPC"), ("--rest-port", "REST")])
+def test_a_port_that_is_taken_is_told_before_anything_is_loaded(earthloop, tmp_path, given, named):
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        free = "--rest-port" if given == "--port" else "--port"
+        code, text = earthloop("serve", tmp_path / "m", given, port, free, 0)
+    assert code == 1
+    assert text == (
+        f"Error: {named} must have an address that is free, but 127.0.0.1:{port} cannot be listened on "
+        f"(Address already in use). Stop what uses it, or give another {given} (or --host).\n"
+    )
+
+
+def test_what_changes_while_it_serves_is_told(earthloop, served, monkeypatch, tmp_path):
+    (tmp_path / "m" / "1").mkdir(parents=True)
+
+    def run(options, on_start):
+        log = logging.getLogger("serving.model_server.lifecycle")
+        log.info("loading version 1")
+        log.warning("version 2 is broken")
+        on_start(FakeServer(options, []))
+        log.info("loaded version 3")
+
+    monkeypatch.setattr(server_module, "run", run)
+    _, text = earthloop("serve", tmp_path / "m")
+    assert "version 2 is broken" in text
+    assert re.search(r"^\d\d:\d\d:\d\d loaded version 3$", text, re.MULTILINE)
+    assert "loading version 1" not in text
+
+
+def test_addresses_say_that_there_is_tls(earthloop, served, tmp_path):
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    _, text = earthloop("serve", tmp_path / "m", "--", "--ssl_config_file=ssl")
+    assert "curl https://127.0.0.1:8501/v1/models/m" in text
+    assert "earthloop ask m FILE… --host grpcs://127.0.0.1:8500" in text
 
 
 def test_without_a_pushed_model_the_command_that_makes_one_is_said(earthloop, served):

@@ -291,6 +291,16 @@ def test_nobody_at_the_address_is_said_with_the_command_that_starts_a_server(ask
         make(QUICK, nobody).status("landcover")
 
 
+def test_the_port_of_the_other_protocol_is_named_and_not_asked_again(ask, kind):
+    make, _ = ask
+    other, stop = rest_server(Fake()) if kind == "grpc" else grpc_server(Fake())
+    target = {"grpc": other.removeprefix("http://"), "rest": f"http://{other}"}[kind]
+    with pytest.raises(ClientError, match="cannot be asked: it speaks another protocol") as caught:
+        make(QUICK, target).status("landcover")
+    assert not caught.value.may_retry
+    stop()
+
+
 @pytest.fixture
 def fake_grpc():
     fake = Fake()

@@ -21,6 +21,7 @@ class Clock:
         ("localhost:8500", ("grpc", "localhost:8500")),
         ("grpcs://a:1", ("grpcs", "a:1")),
         ("unix:/run/s", ("unix", "/run/s")),
+        ("[::1]:8500", ("grpc", "[::1]:8500")),
         ("http://a:1/", ("http", "a:1")),
     ],
 )
@@ -31,6 +32,12 @@ def test_an_address_says_how_to_ask(target, expected):
 @pytest.mark.parametrize("target", ["ftp://a", "http://"])
 def test_another_scheme_is_refused(target):
     with pytest.raises(ConfigError, match="must begin with grpc://, grpcs://, http://, https:// or unix:"):
+        split_target(target)
+
+
+@pytest.mark.parametrize("target", ["localhost", "grpcs://station", "grpc://[::1]"])
+def test_grpc_has_no_usual_port_so_one_must_be_given(target):
+    with pytest.raises(ConfigError, match="must have a port, such as .*:8500"):
         split_target(target)
 
 
@@ -78,5 +85,5 @@ def test_a_token_is_not_printed():
 
 def test_an_error_says_its_code_and_what_to_do():
     assert str(ClientError(Code.UNAUTHENTICATED, "a token is needed.")) == (
-        "UNAUTHENTICATED: a token is needed. Give the token with Options(token=…)."
+        "UNAUTHENTICATED: a token is needed. Give the token (Options(token=…), --token-file)."
     )

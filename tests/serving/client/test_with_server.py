@@ -1,20 +1,18 @@
 """Clients and the embedded server together, over gRPC and REST."""
 
 import asyncio
-import threading
 
 import httpx
 import jsonschema
 import numpy as np
 import pytest
-import uvloop
 
 from serving.client import AsyncClient, Client, ClientError, Model, Options
 from serving.model_server import openapi
 from serving.model_server.errors import Code
 from serving.model_server.log_files import read_requests
-from serving.model_server.server import serving
 from serving.model_server.server_options import ServerOptions
+from tests.serving.client.in_thread import start
 
 TOKEN = "a-token-of-enough-letters"
 
@@ -57,19 +55,13 @@ def server(sites, tmp_path_factory):
         request_log_dir=str(folder / "log"),
         drain_seconds=2,
     )
-    loop = uvloop.new_event_loop()
-    threading.Thread(target=loop.run_forever, daemon=True).start()
-    context = serving(options, any_port=True)
-    running = asyncio.run_coroutine_threadsafe(context.__aenter__(), loop).result(60)
-    stopped = []
+    running, stop = start(options)
 
-    def stop():
-        if not stopped:
-            stopped.append(asyncio.run_coroutine_threadsafe(context.__aexit__(None, None, None), loop).result(60))
-            loop.call_soon_threadsafe(loop.stop)
+    def stop_for_test():
+        stop()
         return folder / "log"
 
-    running.stop_for_test = stop
+    running.stop_for_test = stop_for_test
     yield running
     stop()
 

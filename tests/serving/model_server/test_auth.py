@@ -51,3 +51,10 @@ def test_an_empty_or_missing_file_is_refused(tmp_path):
         read_tokens(empty)
     with pytest.raises(ConfigError, match="--bearer_tokens_file must name a text file"):
         read_tokens(tmp_path / "none")
+
+
+def test_a_token_that_no_header_can_hold_is_refused(tmp_path):
+    path = tmp_path / "tokens"
+    path.write_text(f"{GOOD}\n{OTHER}ü\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="letters, digits and signs without spaces, number 2 is not"):
+        read_tokens(path)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from applications.errors import ConfigError
 from serving.model_server.batch_task import Answer, Task
 from serving.model_server.batching import Batcher, BatchingParameters
 from serving.model_server.errors import Code, ServingError
+from serving.model_server.metrics import Metrics
 from serving.model_server.servable import Signature, TensorInfo
 
 
@@ -57,7 +59,8 @@ class Bench:
     def __init__(self, **parameters: Any) -> None:
         parameters.setdefault("num_batch_threads", 1)
         self.loop = asyncio.get_running_loop()
-        self.batcher = Batcher(BatchingParameters(**parameters), self.loop)
+        self.metrics = Metrics()
+        self.batcher = Batcher(BatchingParameters(**parameters), self.loop, self.metrics)
         self.released = 0
 
     def ask(self, servable: Rows, x: Any, *, signature: str = "rows", **more: Any) -> asyncio.Future[Any]:
@@ -172,6 +175,21 @@ def test_batches_are_filled_up_to_an_allowed_size_and_the_filling_is_taken_off(b
     bench(scenario, max_batch_size=8, allowed_batch_sizes=(2, 4, 8))
 
 
+def test_sizes_are_counted_of_requests_as_sent_and_of_batches_as_run(bench):
+    async def scenario(one: Bench) -> None:
+        await asyncio.gather(one.ask(Rows(), [1.0, 2.0, 3.0]), one.ask(Rows("n"), [1.0] * 9))
+        page = one.metrics.render().decode()
+        session = ":tensorflow:serving:batching_session:"
+        assert f"{session}input_batch_size_count{{}} 2" in page
+        assert f"{session}input_batch_size_sum{{}} 12" in page
+        assert f"{session}processed_batch_size_count{{}} 3" in page  # 3 filled up to 4, 8, and 1 to 2
+        assert f"{session}processed_batch_size_sum{{}} 14" in page
+        assert f"{session}wrapped_run_count{{}} 3" in page
+        assert f'{session}queuing_latency_count{{thread_pool_name=""}} 2' in page
+
+    bench(scenario, max_batch_size=8, allowed_batch_sizes=(2, 4, 8))
+
+
 def test_a_request_of_more_rows_is_computed_in_parts(bench):
     async def scenario(one: Bench) -> None:
         model = Rows()
@@ -213,6 +231,29 @@ def test_a_model_whose_outputs_are_no_rows_is_not_batched_again(bench):
         assert [len(batch) for batch in model.batches] == [4, 2, 2, 2, 2]
 
     bench(scenario)
+
+
+@pytest.mark.parametrize("parameters", [{"max_batch_size": 4}, {"max_batch_size": 8, "allowed_batch_sizes": (8,)}])
+def test_a_request_whose_outputs_are_no_rows_is_answered_the_first_time_as_later(bench, parameters):
+    async def scenario(one: Bench) -> None:
+        model = Rows(is_row_wise=False)
+        for _ in range(2):
+            assert (await one.ask(model, [1.0] * 6))["y"].tolist() == [6]
+
+    bench(scenario, **parameters)
+
+
+def test_requests_whose_rows_change_one_another_are_computed_alone_and_whole(bench):
+    class Centred(Rows):
+        def run(self, signature: str, inputs: Any, outputs: Any = None) -> Any:
+            return {"y": inputs["x"] - inputs["x"].mean()}
+
+    async def scenario(one: Bench) -> None:
+        model = Centred()
+        answers = await asyncio.gather(*(one.ask(model, [n, n + 1.0, n + 5.0]) for n in (1.0, 10.0)))
+        assert [answer["y"].tolist() for answer in answers] == [[-2, -1, 3]] * 2
+
+    bench(scenario, batches_requests=False, max_batch_size=2)
 
 
 def test_a_signature_that_is_not_batchable_runs_alone(bench):
@@ -276,6 +317,59 @@ def test_waiting_bytes_are_limited_over_all_models(bench):
         await one.ask(Rows("other"), np.zeros(100, "f4"))
 
     bench(scenario, max_queue_bytes=1000)
+
+
+def test_a_request_whose_bytes_can_never_wait_is_refused_though_nothing_waits(bench):
+    async def scenario(one: Bench) -> None:
+        with pytest.raises(
+            ServingError, match=r"take 1004 bytes in memory, and --max_queue_bytes=1000 may wait in all"
+        ) as error:
+            one.ask(Rows(), np.zeros(251, "f4"))
+        assert (error.value.code, error.value.http_status) == (Code.RESOURCE_EXHAUSTED, 413)
+        assert (await one.ask(Rows(), np.zeros(250, "f4")))["y"].shape == (250,)
+
+    bench(scenario, max_queue_bytes=1000)
+
+
+def test_a_request_of_more_rows_than_may_wait_is_refused_where_the_queue_was_set_up(bench):
+    async def scenario(one: Bench) -> None:
+        with pytest.raises(ServingError, match="Task size 9 is larger than maximum input batch size 8") as error:
+            one.ask(Rows(), [0.0] * 9)
+        assert error.value.code is Code.INVALID_ARGUMENT  # UNAVAILABLE would have it sent again and again
+        assert (await one.ask(Rows(), [1.0] * 8))["y"].tolist() == [2] * 8
+
+    bench(scenario, max_batch_size=4, max_enqueued_batches=2, limits_requests=True)
+
+
+def test_a_request_of_any_number_of_rows_is_computed_where_nobody_set_the_queue_up(bench):
+    async def scenario(one: Bench) -> None:
+        assert (await one.ask(Rows(), [1.0] * 9))["y"].tolist() == [2] * 9
+
+    bench(scenario, max_batch_size=4, max_enqueued_batches=2)
+
+
+def test_a_large_request_is_left_off_once_nobody_waits_for_it(bench):
+    async def scenario(one: Bench) -> None:
+        gate = threading.Event()
+        model = Rows(gate=gate)
+        _, task = one.start(model, np.zeros(12, "f4"))
+        await one.until(model.entered.is_set)
+        one.batcher.cancel(task)
+        gate.set()
+        assert (await one.ask(model, [1.0]))["y"].tolist() == [2]
+        assert [len(batch) for batch in model.batches] == [4, 1]
+        assert one.released == 2
+
+    bench(scenario, max_batch_size=4)
+
+
+def test_strings_that_wait_count_with_what_python_needs_for_each(bench):
+    async def scenario(one: Bench) -> None:
+        many = np.full(1000, b"", object)
+        _, task = one.start(Rows(), many)
+        assert task.bytes == 1000 * (8 + sys.getsizeof(b""))
+
+    bench(scenario)
 
 
 def test_a_request_past_its_deadline_is_answered_and_never_computed(bench):

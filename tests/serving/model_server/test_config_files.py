@@ -103,8 +103,9 @@ def test_batching_parameters_that_are_named_are_taken_and_the_others_stay(tmp_pa
         allowed_batch_sizes=(4, 16),
         pad_variable_length_inputs=True,
         enable_large_batch_splitting=False,
+        limits_requests=True,
     )
-    assert read_batching(written(tmp_path, "")) == BatchingParameters()
+    assert read_batching(written(tmp_path, "")) == BatchingParameters(limits_requests=True)
 
 
 def test_batching_parameters_out_of_range_are_told_with_their_file(tmp_path):
@@ -137,3 +138,12 @@ def test_tls_settings_hold_pem_and_never_show_the_key(tmp_path):
     assert "secret" not in repr(tls)
     with pytest.raises(ConfigError, match="server_cert in .* must be PEM text"):
         read_tls(written(tmp_path, 'server_key: "-----BEGIN KEY-----" server_cert: "server.pem"'))
+
+
+@pytest.mark.parametrize(
+    "begin", ["-----BEGIN ENCRYPTED PRIVATE KEY-----", "-----BEGIN KEY-----\\nProc-Type: 4,ENCRYPTED"]
+)
+def test_a_key_that_asks_for_a_pass_phrase_is_refused(tmp_path, begin):
+    text = f'server_key: "{begin}" server_cert: "-----BEGIN CERTIFICATE-----"'
+    with pytest.raises(ConfigError, match=r"server_key in .* must not be encrypted.*openssl pkey -in"):
+        read_tls(written(tmp_path, text))

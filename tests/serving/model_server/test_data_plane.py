@@ -234,6 +234,19 @@ def test_answered_requests_go_to_the_log_with_what_was_sent_and_given():
     assert metrics.logged.value("m", "OK") == 1
 
 
+def test_what_is_kept_for_the_log_does_not_hold_the_whole_batch_in_memory():
+    async def scenario(plane: DataPlane, lease: Lease) -> None:
+        two = {"x": np.zeros(2, np.float32)}
+        await asyncio.gather(*(plane.predict(lease, plane.signature(lease, "one"), two) for _ in range(2)))
+
+    log = Log("m")
+    model = Model(signature("one", {"x": FLOAT}, {"y": FLOAT}), answers={"y": np.arange(4, dtype=np.float32)})
+    run(model, scenario, log)
+    assert len(model.asked) == 1
+    assert [entry.outputs["y"].tolist() for entry in log.entries] == [[0, 1], [2, 3]]
+    assert [entry.outputs["y"].base for entry in log.entries] == [None, None]
+
+
 def test_a_log_without_room_is_counted_and_one_of_another_model_is_left_alone():
     _, metrics = run(pair(), predict(PAIR), Log("m", has_room=False))
     assert metrics.log_dropped.value("m") == 1
@@ -347,6 +360,20 @@ def multi(*tasks: tuple[str, str]) -> Scenario:
 def test_several_signatures_answer_the_same_examples_in_the_order_asked():
     answer, _ = run(both(), multi(("c", CLASSIFY), ("", REGRESS)))
     assert answer == [[[(b"", 0.25), (b"", 0.75)], [(b"", 1), (b"", 0)]], [5, 6]]
+
+
+def test_several_signatures_are_one_entry_of_the_log():
+    log = Log("m")
+    _, metrics = run(both(), multi(("c", CLASSIFY), ("", REGRESS)), log)
+    (entry,) = log.entries
+    assert (entry.method, entry.signature, entry.version, entry.outputs) == ("MultiInference", "c", 3, {})
+    assert entry.inputs["inputs"].tolist() == list(TWO.rows)
+    assert [(task.signature, task.method) for task in entry.tasks] == [("c", CLASSIFY), ("serving_default", REGRESS)]
+    assert [value.tolist() for task in entry.tasks for value in task.outputs.values()] == [
+        [[0.25, 0.75], [1, 0]],
+        [5, 6],
+    ]
+    assert metrics.logged.value("m", "OK") == 1
 
 
 @pytest.mark.parametrize(

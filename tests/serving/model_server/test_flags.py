@@ -84,13 +84,17 @@ def test_values_are_read_in_each_spelling(arguments, name, value):
         ("--request_log_sampling_rate=1.5", "--request_log_sampling_rate must be 0 to 1, got 1.5."),
         ("--request_log_sampling_rate=nan", "--request_log_sampling_rate must be 0 to 1, got nan."),
         ("--saved_model_tags=,", "--saved_model_tags must name a tag"),
-        ("--batching_parameters_file=/b", "--batching_parameters_file is given without --enable_batching."),
+        (
+            "--enable_batching --nobatch_requests",
+            "--enable_batching and --nobatch_requests exclude each other. Leave one of them out.",
+        ),
+        ("--batching_parameters_file=/b", "--batching_parameters_file=/b is given without --enable_batching."),
         ("--port=0", "one of --port, --grpc_socket_path and --rest_api_port must be set"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_name(argument, text):
     with pytest.raises(UsageError, match=re.escape(text)):
-        parse([BASE, argument])
+        parse([BASE, *argument.split()])
 
 
 def test_a_server_without_a_model_is_refused():

@@ -12,7 +12,7 @@ from serving.model_server.errors import Code, ServingError
 from serving.model_server.events import WarmUp
 from serving.model_server.loading import Loader, LoadOptions
 from serving.model_server.tflite import TfliteServable
-from serving.model_server.warm_up import FILE, touch
+from serving.model_server.warm_up import FILE, replay, touch
 
 
 @pytest.fixture
@@ -138,6 +138,16 @@ def test_a_version_larger_than_free_memory_is_refused(version, monkeypatch):
     assert caught.value.code is Code.RESOURCE_EXHAUSTED
 
 
+def test_a_version_needs_a_fifth_more_memory_than_its_files_have_bytes(version, monkeypatch):
+    size = sum(path.stat().st_size for path in version.rglob("*") if path.is_file())
+    monkeypatch.setattr(loading, "_free_bytes", lambda: size * 1.2 + 1)
+    assert answer(Loader()("m", 1, version)) == [3.0]
+
+    monkeypatch.setattr(loading, "_free_bytes", lambda: size * 1.2 - 1)
+    with pytest.raises(ServingError, match="Insufficient resources"):
+        Loader()("m", 1, version)
+
+
 def test_free_memory_is_read_in_bytes():
     free = loading._free_bytes()
 
@@ -210,6 +220,15 @@ def test_a_warm_up_record_that_is_no_request_is_told(version):
 
     with pytest.raises(ServingError, match="Failed to parse warmup record"):
         Loader()("m", 1, version)
+
+
+def test_each_warm_up_request_is_replayed_as_often_as_is_asked_for(fake_servable, tmp_path):
+    servable, seen = fake_servable("m", 1), []
+    servable.run = lambda signature, inputs, outputs=None: seen.append(inputs["x"].tolist())
+    write_requests(tmp_path, predict_log(2.0), predict_log(5.0))
+
+    assert replay(servable, tmp_path, 3) == 2
+    assert seen == [[2.0]] * 3 + [[5.0]] * 3
 
 
 def test_every_batchable_signature_is_run_once_on_no_rows(fake_servable):

@@ -5,78 +5,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-import numpy as np
 import pytest
 
 from serving.model_server.errors import Code, ServingError
 from serving.model_server.events import LoadAttempt, StateChange
-from serving.model_server.manager import Manager, ManagerOptions, State, VersionStatus
-
-X = {"x": np.array([1.0], np.float32)}
-
-
-class Server:
-    """A manager over fake models; polls only when it is told to."""
-
-    def __init__(self, fake, config_of, until, **options) -> None:
-        self.fake, self.config_of, self.until = fake, config_of, until
-        self.loaded: list[tuple[str, int]] = []
-        self.servables = {}
-        self.broken: set[int] = set()
-        self.gates: dict[int, threading.Event] = {}
-        self.events = []
-        options = {"poll_wait_s": -1, "max_load_retries": 0, "load_threads": 2} | options
-        self.manager = Manager(self.load, ManagerOptions(**options), self.events.append)
-        self.manager.start()
-
-    def load(self, name, version, folder):
-        if version in self.gates:
-            self.gates[version].wait()
-        if version in self.broken:
-            raise ServingError(Code.DATA_LOSS, f"version {version} is broken")
-        self.loaded.append((name, version))
-        self.servables[version] = self.fake(name, version)
-        return self.servables[version]
-
-    def apply(self, models, more="", **keywords):
-        """Applies and polls at once, as the watcher would."""
-        self.manager.apply(self.config_of(models, more), is_waiting=False, **keywords)
-        self.manager.poll()
-
-    def states(self, name="m"):
-        try:
-            return {one.version: one.state for one in self.manager.status(name)}
-        except ServingError:
-            return {}
-
-    def wait(self, name="m", **states):
-        expected = {int(version[1:]): State[state] for version, state in states.items()}
-        self.until(lambda: expected.items() <= self.states(name).items())
-
-    def answer(self, **which):
-        with self.manager.lease("m", **which) as lease:
-            return float(lease.servable.run("serving_default", X)["y"][0])
-
-
-@pytest.fixture
-def server(fake_servable, config_of, until):
-    made = []
-
-    def make(**options):
-        made.append(Server(fake_servable, config_of, until, **options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        for gate in one.gates.values():
-            gate.set()
-        one.manager.stop(10)
-
-
-def versions(folder, *numbers):
-    for number in numbers:
-        (folder / str(number)).mkdir(parents=True)
-    return folder
+from serving.model_server.manager import Manager, State, VersionStatus
+from serving.model_server.sources import Folders
+from tests.serving.model_server.managers import X, versions
 
 
 def test_the_newest_version_answers_unless_another_is_asked_for(server, tmp_path):
@@ -330,158 +265,6 @@ def test_a_listener_that_fails_stops_nothing(fake_servable, config_of, until, tm
     assert manager.stop(10)
 
 
-def test_a_model_that_leaves_the_configuration_is_unloaded_and_its_states_stay_known(server, tmp_path):
-    one = server()
-    both = {"m": versions(tmp_path / "m", 1), "n": versions(tmp_path / "n", 1)}
-    one.apply(both)
-    one.wait(v1="AVAILABLE")
-    one.wait("n", v1="AVAILABLE")
-
-    one.apply({"n": both["n"]})
-    one.wait(v1="END")
-    assert one.manager.models() == ["n"]
-    with pytest.raises(ServingError, match=r"Latest\(m\)"):
-        one.manager.lease("m")
-    one.apply(both)
-    one.wait(v1="AVAILABLE")
-    assert one.manager.models() == ["m", "n"]
-
-
-def test_labels_name_versions(server, tmp_path):
-    one = server()
-    base = {"m": versions(tmp_path, 1, 2)}
-    policy = "model_version_policy { all { } }"
-    one.apply(base, policy)
-    one.wait(v1="AVAILABLE", v2="AVAILABLE")
-
-    one.apply(base, policy + 'version_labels { key: "stable" value: 1 } version_labels { key: "canary" value: 2 }')
-    assert [one.answer(label="stable"), one.answer(label="canary")] == [2, 3]
-    one.apply(base, policy + 'version_labels { key: "stable" value: 2 }')
-    assert one.answer(label="stable") == 3
-    with pytest.raises(ServingError, match=r"^Unrecognized servable version label: canary$"):
-        one.answer(label="canary")
-
-
-def test_a_label_for_a_version_that_does_not_answer_is_refused_and_nothing_changes(server, tmp_path):
-    one = server()
-    base = {"m": versions(tmp_path, 1)}
-    one.apply(base)
-    one.wait(v1="AVAILABLE")
-
-    with pytest.raises(ServingError) as caught:
-        one.apply(base | {"n": tmp_path}, 'version_labels { key: "stable" value: 5 }')
-    assert caught.value.code is Code.FAILED_PRECONDITION
-    assert str(caught.value) == (
-        "Request to assign label to version 5 of model m, which is not currently available for inference"
-    )
-    assert one.manager.models() == ["m"]
-
-
-def test_early_labels_are_allowed_by_the_flag_but_a_label_that_works_is_not_moved_early(server, tmp_path):
-    one = server(are_early_labels_allowed=True)
-    base = {"m": versions(tmp_path, 1)}
-    one.apply(base, 'version_labels { key: "stable" value: 1 }')
-    one.wait(v1="AVAILABLE")
-
-    assert one.answer(label="stable") == 2
-    with pytest.raises(ServingError, match="which is not currently available"):
-        one.apply(base, 'version_labels { key: "stable" value: 2 }')
-    one.apply(base, 'version_labels { key: "next" value: 2 }')
-    with pytest.raises(ServingError, match=r"Specific\(m, 2\)"):
-        one.answer(label="next")
-
-
-def test_applying_waits_until_a_new_model_answers(server, tmp_path):
-    one = server(poll_wait_s=0)
-    one.manager.apply(one.config_of({"m": versions(tmp_path, 1)}))
-
-    assert one.answer() == 2
-
-
-def test_applying_tells_of_a_new_model_that_cannot_be_loaded(server, tmp_path):
-    one = server(poll_wait_s=0)
-    one.broken = {3}
-
-    with pytest.raises(ServingError) as caught:
-        one.manager.apply(one.config_of({"m": versions(tmp_path, 3)}))
-    assert caught.value.code is Code.UNKNOWN
-    assert str(caught.value) == (
-        "1 model(s) did not become available: {{{name: m version: 3} due to error: DATA_LOSS: version 3 is broken}, }"
-    )
-
-
-def test_applying_waits_no_longer_than_it_may(server, tmp_path):
-    one = server()
-
-    with pytest.raises(ServingError, match=r"did not become available in 0.01 s: m") as caught:
-        one.manager.apply(one.config_of({"m": tmp_path}), timeout_s=0.01)
-    assert caught.value.code is Code.DEADLINE_EXCEEDED
-
-
-def test_a_model_that_another_configuration_takes_away_is_not_waited_for(server, tmp_path):
-    one = server()
-    with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(one.manager.apply, one.config_of({"m": tmp_path}))
-        one.until(lambda: one.manager.models() == ["m"])
-        one.apply({"n": versions(tmp_path / "n", 1)})
-        assert waiting.result(30) is None
-    one.wait("n", v1="AVAILABLE")
-
-
-def test_stopping_ends_the_wait_for_a_model(server, tmp_path):
-    one = server()
-    with ThreadPoolExecutor(1) as threads:
-        waiting = threads.submit(one.manager.apply, one.config_of({"m": tmp_path}))
-        one.until(lambda: one.manager.models() == ["m"])
-        one.manager.stop(10)
-        with pytest.raises(ServingError, match="the server is stopping"):
-            waiting.result(30)
-
-
-def test_with_a_poll_interval_new_versions_are_found_without_being_told(server, tmp_path):
-    one = server(poll_wait_s=0.005)
-    one.manager.apply(one.config_of({"m": versions(tmp_path, 1)}))
-    versions(tmp_path, 2)
-
-    one.wait(v1="END", v2="AVAILABLE")
-
-
-def test_without_a_poll_interval_a_configuration_looks_once(server, tmp_path):
-    one = server(poll_wait_s=0)
-    config = one.config_of({"m": versions(tmp_path, 1)})
-    one.manager.apply(config)
-    versions(tmp_path, 2)
-    assert one.states() == {1: State.AVAILABLE}
-
-    one.manager.apply(config)
-    one.wait(v1="END", v2="AVAILABLE")
-
-
-def test_what_goes_with_a_configuration_is_told_when_it_is_right_and_before_its_models_are_loaded(server, tmp_path):
-    (tmp_path / "1").mkdir()
-    one, told = server(), []
-    one.gates[1] = threading.Event()
-    one.apply({"m": tmp_path}, on_accept=lambda: told.append("m"))
-    assert (told, one.loaded) == (["m"], [])
-    one.gates[1].set()
-    one.wait(v1="AVAILABLE")
-    with pytest.raises(ServingError, match="a model name must be"):
-        one.apply({"..": tmp_path}, on_accept=lambda: told.append(".."))
-    one.manager.apply(type(one.config_of({}))(), on_accept=lambda: told.append("nothing"))
-    assert told == ["m"]
-
-
-def test_an_empty_configuration_changes_nothing(server, tmp_path, config_of):
-    one = server()
-    one.apply({"m": versions(tmp_path, 1)})
-    one.wait(v1="AVAILABLE")
-    empty = config_of({})
-    empty.Clear()
-
-    one.manager.apply(empty)
-    assert one.answer() == 2
-
-
 def test_stopping_waits_for_requests_and_unloads_everything(server, tmp_path):
     one = server()
     one.apply({"m": versions(tmp_path, 1)})
@@ -536,3 +319,32 @@ def test_no_request_fails_while_versions_are_swapped(server, tmp_path):
 
     assert all(counts)
     assert one.answer() == 22
+
+
+def test_a_folder_that_cannot_be_looked_into_does_not_hide_other_models_versions(server, tmp_path, monkeypatch, caplog):
+    one = server(poll_wait_s=0.001)
+    one.manager.apply(one.config_of({"bad": versions(tmp_path / "bad", 1), "m": versions(tmp_path / "m", 1)}))
+    look = Folders.look
+
+    def fail(self, config):
+        return 1 / 0 if config.name == "bad" else look(self, config)
+
+    monkeypatch.setattr(Folders, "look", fail)
+    one.until(lambda: "looking for versions of model bad failed" in caplog.text)
+    versions(tmp_path / "m", 2)
+    one.wait("m", v2="AVAILABLE")
+
+
+def test_a_load_for_which_there_is_no_thread_is_tried_again(server, tmp_path, monkeypatch):
+    one = server(max_load_retries=1, retry_interval_s=0.2)
+
+    def refuse(thread):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        one.apply({"m": versions(tmp_path, 1)})
+    (status,) = one.manager.status("m")
+    assert (status.state, status.code) == (State.LOADING, Code.RESOURCE_EXHAUSTED)
+    assert status.message == "nothing can load it: can't start new thread"
+    one.wait("m", v1="AVAILABLE")

@@ -59,3 +59,10 @@ def test_a_predict_request_is_rows_or_columns(body, is_right):
 
 def test_the_page_in_the_docs_is_as_the_code_says(project):
     assert json.loads((project / "docs/openapi.json").read_text(encoding="utf-8")) == DOCUMENT
+
+
+def test_the_refusals_are_those_that_the_page_for_callers_lists(project):
+    page = (project / "docs" / "clients.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| [A-Z_]+ \| (\d{3}) \|", page, re.MULTILINE))
+    assert set(DOCUMENT["paths"]["/v1/models/{model}:predict"]["post"]["responses"]) - {"200"} == listed
+    assert DOCUMENT["paths"]["/v1/models/{model}"]["get"]["summary"].endswith("their states: every version")

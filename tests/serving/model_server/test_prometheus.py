@@ -67,7 +67,7 @@ def server(half_plus_two, tmp_path):
     port = free_port()
     (tmp_path / "monitoring.config").write_text("prometheus_config { enable: true }")
     command = [
-        *(sys.executable, "-m", "serving.model_server.server", f"--rest_api_port={port}", "--port=0"),
+        *(sys.executable, "-m", "serving.model_server.main", f"--rest_api_port={port}", "--port=0"),
         *("--model_name=m", f"--model_base_path={half_plus_two}"),
         f"--monitoring_config_file={tmp_path / 'monitoring.config'}",
     ]

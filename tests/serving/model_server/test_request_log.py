@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import logging
 import threading
@@ -11,6 +12,8 @@ from tensorflow_serving.apis import prediction_log_pb2
 from tensorflow_serving.config import model_server_config_pb2
 
 from serving.model_server import log_files
+from serving.model_server.example_methods import CLASSIFY, REGRESS
+from serving.model_server.log_entries import Inference
 from serving.model_server.log_files import join_corrections, read_requests
 from serving.model_server.metrics import Metrics
 from serving.model_server.request_log import Answered, LogSettings, RequestLog
@@ -107,6 +110,54 @@ def test_examples_are_logged_with_labels_or_numbers(tmp_path):
     assert read_requests(tmp_path)["value"].to_pylist()[1] == 4.5
 
 
+def multi_inference():
+    """Two Examples, asked for a number and for a label each."""
+    examples = [tf.train.Example() for _ in range(2)]
+    for value, example in enumerate(examples):
+        example.features.feature["x"].float_list.value.append(value)
+    classified = {"classes": strings(b"a", b"b")[:, None], "scores": np.float32([[0.5], [0.25]])}
+    return answered(
+        method="MultiInference",
+        signature="number",
+        inputs={"inputs": strings(*(example.SerializeToString() for example in examples))},
+        outputs={},
+        tasks=(
+            Inference(signature="number", method=REGRESS, outputs={"outputs": np.float32([4.5, 5])}),
+            Inference(signature="name", method=CLASSIFY, outputs=classified),
+        ),
+    )
+
+
+def test_a_multi_inference_is_one_record_with_all_its_tasks(tmp_path):
+    written(tmp_path, multi_inference())
+    (record,) = records(tmp_path)
+    log = record.multi_inference_log
+    assert len(log.request.input.example_list.examples) == 2
+    assert [(task.method_name, task.model_spec.signature_name) for task in log.request.tasks] == [
+        (REGRESS, "number"),
+        (CLASSIFY, "name"),
+    ]
+    numbers, names = log.response.results
+    assert [one.value for one in numbers.regression_result.regressions] == [4.5, 5]
+    assert [one.classes[0].label for one in names.classification_result.classifications] == ["a", "b"]
+    assert (names.model_spec.name, names.model_spec.version.value) == ("landcover", 7)
+    assert record.log_metadata.model_spec.signature_name == "number"
+
+
+def test_a_multi_inference_is_one_line_for_each_item_of_the_table(tmp_path):
+    written(tmp_path, multi_inference())
+    first, second = read_requests(tmp_path).to_pylist()
+    assert (first["method"], first["signature"], first["rows"]) == ("MultiInference", "number,name", 2)
+    assert [(one["value"], one["label"], one["score"]) for one in (first, second)] == [(4.5, "a", 0.5), (5, "b", 0.25)]
+
+
+def test_outputs_of_all_tasks_count_as_bytes_that_wait(tmp_path):
+    size = multi_inference().bytes()
+    assert written(tmp_path / "small", multi_inference(), max_queued_bytes=size - 1).counts()["dropped"] == 1
+    assert written(tmp_path / "large", multi_inference(), max_queued_bytes=size).counts()["written"] == 1
+    assert size > dataclasses.replace(multi_inference(), tasks=()).bytes() + 8 * 4
+
+
 def test_inputs_that_are_no_rows_are_one_line(tmp_path):
     written(tmp_path, answered(inputs={"a": np.float32([1, 2]), "b": np.float32([3])}, outputs={"y": np.float32(1)}))
     (line,) = read_requests(tmp_path).to_pylist()
@@ -157,6 +208,27 @@ def test_whole_records_of_a_killed_server_are_kept(tmp_path):
     assert [log.log_metadata.request_origin for log in records(tmp_path)] == ["camera-0", "camera-2"]
 
 
+def test_what_another_server_writes_is_left_to_it(tmp_path):
+    first = RequestLog(LogSettings(folder=tmp_path))
+    first.record(answered(0))
+    until(lambda: first.counts()["written"] == 1)
+    written(tmp_path, answered(1))  # as in another container: the process number tells nothing
+    first.record(answered(2))
+    first.close()
+    assert first.counts() == {"written": 2, "dropped": 0, "failed": 0}
+    assert sorted(read_requests(tmp_path)["id"].to_pylist()) == sorted(["camera-0", "camera-1", "camera-2"] * 2)
+
+
+def test_a_table_that_was_half_written_goes_with_the_take_over_of_its_records(tmp_path):
+    written(tmp_path, answered(0))
+    (path,), (table,) = tmp_path.glob("*.tfrecord"), tmp_path.glob("*.parquet")
+    path.rename(f"{path}.part")
+    table.rename(f"{table}.part")
+    written(tmp_path, answered(1))
+    assert list(tmp_path.glob("*.part")) == []
+    assert sorted(log.log_metadata.request_origin for log in records(tmp_path)) == ["camera-0", "camera-1"]
+
+
 def settings_of(text):
     from google.protobuf import text_format
 
@@ -182,6 +254,72 @@ def test_a_models_own_logging_config_says_how_much_and_where(tmp_path):
     assert [path.name[:5] for path in (tmp_path / "own").glob("*.parquet")] == ["part-"]
     assert read_requests(tmp_path / "own")["model"].to_pylist() == ["own", "own"]
     assert read_requests(tmp_path / "all")["model"].to_pylist() == ["plain", "plain"]
+
+
+def own_files(*prefixes):
+    """Models `m0`, `m1`, …, each with a file prefix of its own."""
+    return settings_of(
+        " ".join(
+            f'config {{ name: "m{number}" logging_config {{ sampling_config {{ sampling_rate: 1 }} '
+            f'log_collector_config {{ filename_prefix: "{prefix}" }} }} }}'
+            for number, prefix in enumerate(prefixes)
+        )
+    )
+
+
+def test_a_prefix_may_begin_as_another_does(tmp_path):
+    log = RequestLog(LogSettings())
+    log.apply(own_files(tmp_path / "cat-v2", tmp_path / "cat"))
+    for number, model in enumerate(["m0", "m1", "m0"]):
+        log.record(answered(number, model=model))
+    log.close()
+    assert log.counts() == {"written": 3, "dropped": 0, "failed": 0}
+    assert sorted(read_requests(tmp_path)["model"].to_pylist()) == ["m0"] * 4 + ["m1"] * 2
+
+
+def test_a_folder_that_refuses_one_models_files_costs_no_other(tmp_path):
+    (tmp_path / "file").write_text("")
+    log = RequestLog(LogSettings())
+    log.apply(own_files(tmp_path / "file" / "log", tmp_path / "good"))
+    for number, model in enumerate(["m1", "m0", "m1", "m0"]):
+        log.record(answered(number, model=model))
+    log.close()
+    assert log.counts() == {"written": 2, "dropped": 0, "failed": 2}
+    assert read_requests(tmp_path)["id"].to_pylist() == ["camera-0"] * 2 + ["camera-2"] * 2
+
+
+def test_a_file_is_finished_when_it_is_old_while_another_model_is_asked_all_the_time(tmp_path):
+    log = RequestLog(LogSettings(folder=tmp_path, max_file_s=0.0))
+    log.apply(own_files(tmp_path / "quiet" / "log"))
+    log.record(answered(model="m0"))
+
+    def is_finished():
+        log.record(answered(model="busy"))
+        return list((tmp_path / "quiet").glob("*.parquet"))
+
+    until(is_finished)
+    log.close()
+
+
+@pytest.mark.parametrize(
+    ("value", "seen"),
+    [
+        (np.array([2**60 + 1, 1]), [float(2**60), 1.0]),
+        (np.array([True, False]), [1.0, 0.0]),
+        (np.array([1 + 2j, 0], np.complex64), [None, None]),
+    ],
+)
+def test_no_kind_of_number_costs_the_other_entries(tmp_path, value, seen):
+    log = written(tmp_path, answered(0), answered(1, outputs={"value": value}), answered(2))
+    assert log.counts() == {"written": 3, "dropped": 0, "failed": 0}
+    assert read_requests(tmp_path)["value"].to_pylist() == [None, None, *seen, None, None]
+
+
+def test_an_answer_that_cannot_be_put_into_words_costs_itself_alone(tmp_path, caplog):
+    bad = answered(1, method="Classify", inputs={"inputs": strings(b"\xff no Example")})
+    log = written(tmp_path, answered(0), bad, bad, answered(2))
+    assert log.counts() == {"written": 2, "dropped": 0, "failed": 2}
+    assert [record.message[:50] for record in caplog.records] == ["an answer of model landcover cannot be logged (Err"]
 
 
 def test_without_a_folder_nothing_is_wanted():

@@ -129,6 +129,15 @@ def test_a_model_that_cannot_compute_tells_tensorflows_words(work):
     assert "Traceback" not in str(caught.value)
 
 
+def test_a_picture_where_examples_are_wanted_is_told_in_tensorflows_words_too(labelled):
+    picture = np.array([b"\xff\xd8\xff\xe0JFIF" * 100], object)
+    with pytest.raises(ServingError, match=r"^Could not parse example input, value: '.*JFIF.*…$") as caught:
+        load(labelled).run("serving_default", {"inputs": picture})
+
+    assert caught.value.code is Code.INVALID_ARGUMENT
+    assert len(str(caught.value)) < 1000
+
+
 def test_an_array_of_another_dtype_is_an_invalid_argument(work):
     with pytest.raises(ServingError) as caught:
         load(work).run("serving_default", {"a": np.array([1.0]), "b": np.array([1], np.int32)})

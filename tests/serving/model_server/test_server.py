@@ -136,6 +136,29 @@ def test_the_configuration_of_models_is_read_again_and_a_wrong_one_changes_nothi
     with_server([f"--model_config_file={path}", "--model_config_file_poll_wait_seconds=1"], use)
 
 
+def test_a_path_that_leads_nowhere_can_be_mended_in_the_file(half_plus_two, tmp_path):
+    path = tmp_path / "models.txt"
+    model = 'config {{ name: "{}" base_path: "{}" model_platform: "tensorflow" }}'
+
+    def write(base: Path) -> None:
+        listed = model.format("half", half_plus_two) + model.format("other", base)
+        path.write_text(f"model_config_list {{ {listed} }}", encoding="utf-8")
+
+    def use(running: server.ModelServer) -> None:
+        write(tmp_path / "half_plus_tow")
+        end = time.monotonic() + 30
+        while running.manager.models() != ["half", "other"]:
+            assert time.monotonic() < end
+            time.sleep(0.02)
+        write(half_plus_two)
+        while ask(running.rest_port, "POST", "/v1/models/other:predict", {"instances": [2.0]})[0] != 200:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+    path.write_text(f"model_config_list {{ {model.format('half', half_plus_two)} }}", encoding="utf-8")
+    with_server([f"--model_config_file={path}", "--model_config_file_poll_wait_seconds=1"], use)
+
+
 def test_a_sample_of_requests_is_logged(half_plus_two, tmp_path):
     folder = tmp_path / "log"
     arguments = ["--model_name=half", f"--model_base_path={half_plus_two}", f"--request_log_dir={folder}"]
@@ -163,13 +186,6 @@ def test_a_port_that_is_taken_is_told(half_plus_two):
             in_loop(scenario())
 
 
-def test_wrong_flags_are_exit_code_2_and_help_is_0(capsys):
-    assert server.main(["--prot=1"]) == 2
-    assert "unknown flag: --prot. Did you mean 'port'?" in capsys.readouterr().err
-    assert server.main(["--help"]) == 0
-    assert "--rest_api_port" in capsys.readouterr().out
-
-
 class Process:
     """A server as a process of its own."""
 
@@ -180,7 +196,7 @@ class Process:
         self.log = log
         with log.open("wb") as file:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "serving.model_server.server", *arguments, *more],
+                [sys.executable, "-m", "serving.model_server.main", *arguments, *more],
                 stderr=file,
                 cwd=Path(server.__file__).parents[2],
                 env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2"),

@@ -107,3 +107,10 @@ def test_other_file_systems_are_refused_with_what_to_do(path):
 
 def test_a_file_uri_is_a_local_folder():
     assert local_path("m", "file:///models/m") == Path("/models/m")
+
+
+def test_a_base_path_that_no_system_takes_is_refused():
+    with pytest.raises(ServingError, match="base_path of model m must hold no NUL character") as caught:
+        local_path("m", "/models/m\0")
+
+    assert caught.value.code is Code.INVALID_ARGUMENT

@@ -169,11 +169,39 @@ def test_requests_before_a_bad_one_are_answered_first(serve):
     assert [client.receive().status for _ in range(3)] == [200, 200, 400]
 
 
-def test_an_upgrade_is_not_followed(serve):
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA\r\n"
+
+
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_who_asks_for_another_protocol_is_answered_in_this_one_body_and_all(serve, step):
     client = serve(echo).client()
-    client.send(b"GET /a HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
-    assert client.receive().status in {200, 400}
-    assert client.is_closed() or client.receive().status == 400
+    get, post = GET.replace(b"Host: x\r\n", H2C), POST.replace(b"Host: x\r\n", H2C) % 3
+    chunked = CHUNKED.replace(b"\r\n\r\n", b"\r\n" + H2C + b"\r\n") + b"2\r\nde\r\n0\r\n\r\n"
+    sent = post + b"abc" + get + chunked + GET
+    for start in range(0, len(sent), step):
+        client.send(sent[start : start + step])
+    found = [seen(client.receive()) for _ in range(4)]
+    assert [one["method"] + one["body"] for one in found] == ["POSTabc", "GET", "POSTde", "GET"]
+
+
+def test_a_request_for_a_tunnel_is_refused(serve):
+    client = serve(echo).client()
+    client.send(b"CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n")
+    response = client.receive()
+    assert (response.status, error(response)) == (400, "this server is no proxy: CONNECT is not supported")
+
+
+def test_what_comes_after_the_body_is_no_header(serve):
+    found = []
+
+    def keep(request: Request, respond: Callable[[Response], None]) -> None:
+        found.append(request.headers)
+        respond(Response(200, b""))
+
+    client = serve(keep).client()
+    client.send(CHUNKED, b"3\r\nabc\r\n0\r\nAuthorization: Bearer x\r\nContent-Encoding: gzip\r\n\r\n")
+    client.receive()
+    assert found == [{b"transfer-encoding": b"chunked"}]
 
 
 @pytest.mark.parametrize(
@@ -220,7 +248,7 @@ def test_all_connections_together_hold_no_more_than_they_may(serve, wait):
     served = serve(echo, max_total_bytes=3000)
     first, second = served.client(), served.client()
     first.send(POST % 2500, b"a" * 2000)
-    wait(lambda: served.server.body_bytes > 2000)
+    wait(lambda: served.server.body_bytes == 2000)
     second.send(POST % 2500, b"b" * 2000)
     response = second.receive()
     assert (response.status, error(response)) == (503, "requests of 3000 bytes are being read already")
@@ -229,6 +257,19 @@ def test_all_connections_together_hold_no_more_than_they_may(serve, wait):
     assert len(seen(first.receive())["body"]) == 2500
     assert served.client().ask("POST", "/a", b"c" * 2500).status == 200
     wait(lambda: served.server.body_bytes == 0)
+
+
+def test_a_connection_that_is_never_without_a_request_holds_those_alone_that_wait(serve, wait):
+    later = Later()
+    served = serve(later)
+    client = served.client()
+    client.send(POST % 1000, b"x" * 1000)
+    for _ in range(20):
+        client.send(POST % 1000, b"x" * 1000)
+        wait(lambda: served.server.body_bytes == 2000)
+        later.answer(served)
+        client.receive()
+    assert served.server.body_bytes == 1000
 
 
 def test_headers_that_come_too_slowly_time_out(serve):
@@ -333,6 +374,31 @@ def test_a_client_that_reads_nothing_does_not_fill_memory_and_is_cut_off(serve, 
     client.send(*[GET] * 200)
     wait(lambda: not served.server.connections)
     assert len(answered) < 50
+
+
+@pytest.mark.parametrize("last", [GET, GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")])
+def test_a_connection_that_is_to_end_does_not_wait_for_ever_for_its_client_to_read(serve, wait, last):
+    def large(request: Request, respond: Callable[[Response], None]) -> None:
+        respond(Response(200, b"x" * (16 << 20)))
+
+    served = serve(large, write_timeout_s=0.3, idle_timeout_s=0.3, write_buffer_bytes=32 << 20, body_rate=32 << 20)
+    client = served.client()
+    client.send(last)
+    wait(lambda: served.server.connections)
+    wait(lambda: not served.server.connections)
+    assert client.socket.recv(8) == b"HTTP/1.1"
+
+
+def test_a_client_that_reads_slowly_but_reads_gets_all(serve):
+    def large(request: Request, respond: Callable[[Response], None]) -> None:
+        respond(Response(200, b"x" * (16 << 20)))
+
+    client = serve(large, write_timeout_s=0.5, body_rate=64 << 10).client()
+    client.send(GET)
+    for _ in range(15):
+        time.sleep(0.1)  # three times as long as a client may that takes nothing
+        client.buffer += client.socket.recv(256 << 10)
+    assert len(client.receive().body) == 16 << 20
 
 
 def test_a_handler_that_fails_is_an_internal_error_without_details(serve):

@@ -59,6 +59,7 @@ def test_floats_of_every_size_are_rounded_alike_in_small_and_large_arrays(expone
         (-0.0, b"-0.0"),
         (0.14366804, b"0.143668041"),
         (16777216.0, b"16777216.0"),
+        (1e6, b"1000000.0"),
         (np.nan, b"NaN"),
         (np.inf, b"Infinity"),
         (-np.inf, b"-Infinity"),

@@ -50,6 +50,10 @@ def test_not_a_number_is_read(text):
     assert math.isnan(value)
 
 
+def test_of_values_under_one_key_the_last_counts():
+    assert parse(b'{"a": 1, "b": [2], "a": 3}') == {"a": 3, "b": [2]}
+
+
 def test_what_follows_the_value_is_ignored_and_a_byte_order_mark_too():
     assert parse(b'{"a": 1} and more') == {"a": 1}
     assert parse(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}

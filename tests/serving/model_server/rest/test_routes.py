@@ -414,6 +414,8 @@ def test_a_client_that_goes_away_leaves_the_queue(fake):
         pass
     gate.set()
     assert first.receive().status == 200
+    counted = rest.metrics.request_count
+    assert (counted.value("m", "OK"), counted.value("m", "CANCELLED")) == (1, 1)
 
 
 JSONISH = st.recursive(
