@@ -25,7 +25,6 @@ from serving.model_server import config_files, monitoring
 from serving.model_server.auth import read_tokens
 from serving.model_server.batching import Batcher, BatchingParameters
 from serving.model_server.data_plane import DataPlane
-from serving.model_server.grpc import channel_arguments
 from serving.model_server.grpc import server as grpc_server
 from serving.model_server.loading import Loader, LoadOptions
 from serving.model_server.manager import Manager, ManagerOptions
@@ -191,7 +190,7 @@ class ModelServer:
 
     def _grpc_options(self, *, any_port: bool) -> grpc_server.GrpcOptions:
         options = self.options
-        arguments = channel_arguments.parse(options.grpc_channel_arguments)
+        arguments = options.channel_arguments
         limits = dataclasses.replace(arguments.limits, max_connections=self._most_connections)
         return grpc_server.GrpcOptions(
             port=0 if any_port else options.port,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from typing import Any
 
 from applications.errors import ConfigError
+from serving.model_server.grpc import channel_arguments
+from serving.model_server.grpc.channel_arguments import ChannelArguments
 
 _MAX_PORT = 65_535
 
@@ -100,6 +103,7 @@ class ServerOptions:
         self._check_ranges()
         self._check_addresses()
         self._check_models()
+        _ = self.channel_arguments  # read now, so that a mistake is told before anything is loaded
         if self.enable_batching and not self.batch_requests:
             raise ConfigError("--enable_batching and --nobatch_requests exclude each other. Leave one of them out.")
         if self.batching_parameters_file and not self.enable_batching:
@@ -114,6 +118,15 @@ class ServerOptions:
                 f"--tensorflow_intra_op_parallelism={threads[0]} and --tensorflow_inter_op_parallelism={threads[1]}; "
                 "all three are given. Leave the first out, or the two others."
             )
+
+    @functools.cached_property
+    def channel_arguments(self) -> ChannelArguments:
+        """What --grpc_channel_arguments changes.
+
+        Raises:
+            ConfigError: they cannot be read.
+        """
+        return channel_arguments.parse(self.grpc_channel_arguments)
 
     @property
     def intra_op_threads(self) -> int:

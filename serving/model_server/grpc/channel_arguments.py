@@ -7,7 +7,7 @@ import logging
 import math
 from collections.abc import Callable, Mapping
 
-from serving.model_server.errors import Code, ServingError
+from applications.errors import ConfigError
 from serving.model_server.http2 import frames
 from serving.model_server.http2.limits import Limits
 
@@ -65,16 +65,15 @@ def parse(text: str) -> ChannelArguments:
     """Reads the flag: `key=value,key=value`. Arguments without meaning here are named in the log.
 
     Raises:
-        ServingError: INVALID_ARGUMENT, a part has no `=`, or what must be a number is none.
+        ConfigError: a part has no `=`, or what must be a number is none.
     """
     found: dict[str, str] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
         key, sign, value = part.partition("=")
         if not sign or not key:
-            raise ServingError(
-                Code.INVALID_ARGUMENT,
+            raise ConfigError(
                 f"--grpc_channel_arguments must be key=value pairs with commas between, got {part!r}. "
-                "Write for instance grpc.max_connection_age_ms=600000.",
+                "Write for instance grpc.max_connection_age_ms=600000."
             )
         found[key] = value
     unknown = sorted(set(found) - set(KNOWN))
@@ -97,6 +96,6 @@ def _number(key: str, value: str) -> int:
     try:
         return int(value)
     except ValueError as error:
-        raise ServingError(
-            Code.INVALID_ARGUMENT, f"--grpc_channel_arguments: {key} must be a whole number, got {value!r}"
+        raise ConfigError(
+            f"--grpc_channel_arguments: {key} must be a whole number, got {value!r}. Write for instance {key}=1000."
         ) from error

@@ -11,6 +11,7 @@ from serving.model_server.grpc import wire
 from serving.model_server.http2.heads import Head
 from serving.model_server.http2.streams import Stream
 
+_ENDLESS = 2**31 - 1  # bytes of a message: protobuf makes none that is larger
 _MAX_PATIENT_BYTES = 64 << 10  # of a message that may come slowly: it is not counted as held
 _LOG = logging.getLogger(__name__)
 ENDING = ServingError(Code.UNAVAILABLE, "the server is shutting down")
@@ -50,6 +51,8 @@ class Exchange:
         """A piece of the request has come."""
         try:
             for message in self._reader.feed(chunk):
+                if self._stream.is_over:
+                    return
                 self.take(message)
         except ServingError as error:
             self.fail(error)
@@ -107,18 +110,26 @@ class Refused(Exchange):
 class Unary(Exchange):
     """A call of one message that is answered by one."""
 
-    def __init__(self, stream: Stream, head: Head, max_message_bytes: int, begin: Begin) -> None:
-        """Takes what answers."""
+    def __init__(
+        self, stream: Stream, head: Head, max_message_bytes: int, begin: Begin, max_answer_bytes: int = _ENDLESS
+    ) -> None:
+        """Takes what answers, and how large its answers may be."""
         super().__init__(stream, head, max_message_bytes)
         self._begin = begin
+        self._max_answer_bytes = max_answer_bytes
         self._message: bytes | None = None
+        self._is_packed = False
         self._forget: Cancel | None = None
 
-    def take(self, message: bytes) -> None:
-        """Keeps the message until the request is whole."""
-        if self._message is not None:
-            raise ServingError(Code.UNIMPLEMENTED, "the method takes one message, and there are more")
-        self._message = message
+    def data(self, chunk: bytes) -> None:
+        """Keeps the message until the request is whole, as it came: it may be a thousand times as large as counted."""
+        try:
+            for is_packed, message in self._reader.split(chunk):
+                if self._message is not None:
+                    raise ServingError(Code.UNIMPLEMENTED, "the method takes one message, and there are more")
+                self._is_packed, self._message = is_packed, message
+        except ServingError as error:
+            self.fail(error)
 
     def end(self) -> None:
         """Has the call answered."""
@@ -127,6 +138,8 @@ class Unary(Exchange):
             self.fail(ServingError(Code.UNIMPLEMENTED, "the method takes one message, and there is none that is whole"))
             return
         try:
+            if self._is_packed:
+                message = self._reader.unpacked(message)
             self._forget = self._begin(message, self, self._done)
         except ServingError as error:
             self.fail(error)
@@ -141,6 +154,8 @@ class Unary(Exchange):
         self._forget = None
         if error is not None:
             self.fail(error)
+        elif answer is not None and len(answer) > self._max_answer_bytes:
+            self.fail(wire.too_large("Sent", len(answer), self._max_answer_bytes))
         elif answer is not None:
             self._stream.respond(wire.HEAD, wire.framed(answer), wire.OK)
 
@@ -174,28 +189,47 @@ class Conversation(Exchange):
             self._stream.finish(wire.status(Code.OK, "", is_alone=True))
 
 
+class Board:
+    """News that calls may subscribe to.
+
+    Attributes:
+        subscribe: is given a call's message and what to call with news; returns how to stop that.
+        max_readers: more at the same time are refused: they stay for as long as they like.
+        readers: those that there are.
+    """
+
+    def __init__(
+        self, subscribe: Callable[[bytes, Callable[[bytes], None]], Callable[[], None]], max_readers: int
+    ) -> None:
+        self.subscribe = subscribe
+        self.max_readers = max_readers
+        self.readers: set[Subscription] = set()
+
+
 class Subscription(Exchange):
     """A call of one message that is answered by as many as there is news."""
 
-    is_patient = True
+    def __init__(self, stream: Stream, head: Head, max_message_bytes: int, board: Board) -> None:
+        """Takes what has the news.
 
-    def __init__(
-        self,
-        stream: Stream,
-        head: Head,
-        max_message_bytes: int,
-        subscribe: Callable[[bytes, Callable[[bytes], None]], Callable[[], None]],
-    ) -> None:
-        """Takes what is given the message and what to call with news; it returns how to stop that."""
+        Raises:
+            ServingError: RESOURCE_EXHAUSTED, there are too many.
+        """
         super().__init__(stream, head, min(max_message_bytes, _MAX_PATIENT_BYTES))
-        self._subscribe = subscribe
+        if len(board.readers) >= board.max_readers:
+            raise ServingError(
+                Code.RESOURCE_EXHAUSTED, f"there are {board.max_readers} calls of this kind already; try again later"
+            )
+        self._board = board
         self._unsubscribe: Callable[[], None] | None = None
+        board.readers.add(self)
 
     def take(self, message: bytes) -> None:
         """Begins to tell the news."""
         if self._unsubscribe is not None:
             raise ServingError(Code.UNIMPLEMENTED, "the method takes one message, and there are more")
-        self._unsubscribe = self._subscribe(message, self._tell)
+        self._unsubscribe = self._board.subscribe(message, self._tell)
+        self.is_patient = True
 
     def end(self) -> None:
         """The client only listens from here on."""
@@ -204,6 +238,7 @@ class Subscription(Exchange):
 
     def cancel(self) -> None:
         """No more news."""
+        self._board.readers.discard(self)
         if self._unsubscribe is not None:
             self._unsubscribe()
 

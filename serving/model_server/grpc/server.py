@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import os
+import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING
 from serving.model_server.errors import Code, ServingError
 from serving.model_server.grpc import health, model_service, prediction, reflection, wire
 from serving.model_server.grpc.channel_arguments import ChannelArguments
-from serving.model_server.grpc.exchange import Begin, Conversation, Exchange, Refused, Subscription, Unary
+from serving.model_server.grpc.exchange import Begin, Board, Conversation, Exchange, Refused, Subscription, Unary
 from serving.model_server.http2.connection import Connection
 from serving.model_server.watch import CHECK_S, Watch
 
@@ -28,9 +29,10 @@ _PREDICTION, _MODEL = "tensorflow.serving.PredictionService", "tensorflow.servin
 _HEALTH_NAMES = ("", "ModelService", "PredictionService", _MODEL, _PREDICTION)
 _BACKLOG = 1024
 _HANDSHAKE_S = 10.0
+_SHARE_OF_GUESTS, _SHARE_OF_LISTENERS = 4, 8  # that part of all calls may need no token, and listen to health
 _TOKEN_KEY = b"authorization"
 _OPEN = f"/{health.NAME}/".encode()  # probes have no token
-_CONTENT_TYPE = b"application/grpc"
+_CONTENT_TYPE = re.compile(rb"application/grpc(\Z|[+;])")
 _METHOD_NOT_ALLOWED, _UNSUPPORTED_MEDIA_TYPE = 405, 415
 _UNKNOWN = (Code.UNIMPLEMENTED, "no gRPC")
 _NO_TOKEN = ServingError(
@@ -82,6 +84,8 @@ class GrpcServer:
         connections: those that are open.
         held_bytes: of requests that are not answered yet.
         open_streams: requests that are not answered yet.
+        open_guests: of them, those that need no token: they must not take the places of the others.
+        is_ending: whether clients are sent elsewhere.
         limits: of connections and requests.
     """
 
@@ -96,6 +100,8 @@ class GrpcServer:
         self.connections: set[Connection] = set()
         self.held_bytes = 0
         self.open_streams = 0
+        self.open_guests = 0
+        self.is_ending = False
         self.limits = options.arguments.limits
         self._methods = methods
         self._health = state
@@ -114,7 +120,7 @@ class GrpcServer:
     def open(self, stream: Stream, head: Head) -> None:
         """Gives a call what takes it, or refuses it."""
         try:
-            make = self._method_of(head)
+            make = self._method_of(stream, head)
             if make is None:
                 stream.receiver = _NotGrpc(stream, head)
             else:
@@ -122,7 +128,7 @@ class GrpcServer:
         except ServingError as error:
             Refused(stream, head, error)
 
-    def _method_of(self, head: Head) -> Make | None:
+    def _method_of(self, stream: Stream, head: Head) -> Make | None:
         """Returns what takes a call; None for a request that is no gRPC.
 
         Raises:
@@ -131,9 +137,12 @@ class GrpcServer:
         options, fields = self._options, head.fields
         path = fields[b":path"]
         kind = fields.get(b"content-type", b"")
-        if fields[b":method"] != b"POST" or kind[: len(_CONTENT_TYPE)] != _CONTENT_TYPE or kind[16:17] == b"-":
+        if fields[b":method"] != b"POST" or not _CONTENT_TYPE.match(kind):
+            self._take_guest(stream)
             return None
-        if options.accepts is not None and not path.startswith(_OPEN):
+        if path.startswith(_OPEN):
+            self._take_guest(stream)
+        elif options.accepts is not None:
             if not options.accepts(head.text(_TOKEN_KEY) if _TOKEN_KEY in fields else None):
                 raise _NO_TOKEN
         make = self._methods.get(path)
@@ -141,11 +150,16 @@ class GrpcServer:
             raise ServingError(
                 Code.UNIMPLEMENTED, f"unknown method: {path[:200].decode('utf-8', 'replace')}; reflection lists all"
             )
-        if self.open_streams > options.max_concurrent_calls:
-            raise ServingError(
-                Code.RESOURCE_EXHAUSTED, f"there are {options.max_concurrent_calls} calls already; try again later"
-            )
+        if self.open_streams - self.open_guests > options.max_concurrent_calls:
+            raise _too_many(options.max_concurrent_calls, "calls")
         return make
+
+    def _take_guest(self, stream: Stream) -> None:
+        most = self._options.max_concurrent_calls // _SHARE_OF_GUESTS
+        if self.open_guests >= most:
+            raise _too_many(most, "requests that need no token")
+        stream.is_guest = True
+        self.open_guests += 1
 
     async def listen(self) -> None:
         """Opens port and socket, on the running loop.
@@ -198,6 +212,7 @@ class GrpcServer:
             grace_s: seconds after which the calls that are left get UNAVAILABLE.
         """
         begun_s = time.monotonic()
+        self.is_ending = True
         self.set_serving(False)
         for listener in self._listeners:
             listener.close()
@@ -231,23 +246,31 @@ async def start(plane: DataPlane, reload: model_service.Reload, options: GrpcOpt
     state = health.Health(_HEALTH_NAMES)
     names = [_PREDICTION, _MODEL, *([health.NAME] if options.has_health else [])]
     methods: dict[bytes, Make] = {
-        **_unary(_PREDICTION, answering),
-        **_unary(_MODEL, managing),
+        **_unary(_PREDICTION, answering, options.arguments.max_send_bytes),
+        **_unary(_MODEL, managing, options.arguments.max_send_bytes),
         f"/{reflection.NAME}/ServerReflectionInfo".encode(): partial(
             Conversation, reply=reflection.Reflection(names).reply
         ),
     }
     if options.has_health:
-        methods.update(_unary(health.NAME, {"Check": state.check}))
-        methods[f"/{health.NAME}/Watch".encode()] = partial(Subscription, subscribe=state.watch)
+        methods.update(_unary(health.NAME, {"Check": state.check}, options.arguments.max_send_bytes))
+        board = Board(state.watch, options.max_concurrent_calls // _SHARE_OF_LISTENERS)
+        methods[f"/{health.NAME}/Watch".encode()] = partial(Subscription, board=board)
     server = GrpcServer(methods, state, options)
     await server.listen()
     server.set_serving(True)
     return server
 
 
-def _unary(service: str, handlers: Mapping[str, Begin]) -> dict[bytes, Make]:
-    return {f"/{service}/{name}".encode(): partial(Unary, begin=begin) for name, begin in handlers.items()}
+def _unary(service: str, handlers: Mapping[str, Begin], max_answer_bytes: int) -> dict[bytes, Make]:
+    return {
+        f"/{service}/{name}".encode(): partial(Unary, begin=begin, max_answer_bytes=max_answer_bytes)
+        for name, begin in handlers.items()
+    }
+
+
+def _too_many(most: int, what: str) -> ServingError:
+    return ServingError(Code.RESOURCE_EXHAUSTED, f"there are {most} {what} already; try again later")
 
 
 def _clear_socket(path: str) -> None:

@@ -18,7 +18,7 @@ _PREFIX = struct.Struct(">BI")
 _UNITS_S = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 _TIMEOUT = re.compile(rb"(\d{1,8})([HMSmun])\Z")
 _PLAIN = frozenset(range(0x20, 0x7F)) - {ord("%")}  # bytes of a status' text that stand for themselves
-_MAX_TEXT = 1024  # characters of a status' text; TensorFlow Serving cuts it there
+_MAX_TEXT = 1024  # bytes of a status' text; TensorFlow Serving cuts it there
 _WINDOW_BITS = {b"gzip": 16 + zlib.MAX_WBITS, b"deflate": zlib.MAX_WBITS}
 _OF_ALL = [
     (b":status", b"200"),
@@ -41,9 +41,10 @@ def status(code: Code, text: str, *, is_alone: bool = False) -> bytes:
     Returns:
         A block of headers.
     """
-    if len(text) > _MAX_TEXT:
-        text = f"{text[:_MAX_TEXT]}...TRUNCATED"
-    fields = [(b"grpc-status", b"%d" % code), (b"grpc-message", _percent(text.encode("utf-8", "replace")))]
+    message = text.encode("utf-8", "replace")
+    if len(message) > _MAX_TEXT:  # between two characters
+        message = message[:_MAX_TEXT].decode("utf-8", "ignore").encode() + b"...TRUNCATED"
+    fields = [(b"grpc-status", b"%d" % code), (b"grpc-message", _percent(message))]
     return heads.block([*_OF_ALL, *fields] if is_alone else fields)
 
 
@@ -102,50 +103,65 @@ class MessageReader:
         return not self._pieces
 
     def feed(self, piece: bytes) -> Iterator[bytes]:
-        """Yields the messages that are whole now.
+        """Yields the messages that are whole now, uncompressed.
 
         Raises:
-            ServingError: RESOURCE_EXHAUSTED for one that is too large, UNIMPLEMENTED for an encoding that is not
-                known, INVALID_ARGUMENT for one that is broken.
+            ServingError: as `split` and `unpacked`.
+        """
+        for is_packed, message in self.split(piece):
+            yield self.unpacked(message) if is_packed else message
+
+    def split(self, piece: bytes) -> Iterator[tuple[bool, bytes]]:
+        """Yields the messages that are whole now, as they came, and before each whether it is compressed.
+
+        Raises:
+            ServingError: RESOURCE_EXHAUSTED, one is too large.
         """
         if not self._pieces and len(piece) >= PREFIX_BYTES:  # almost always: the whole message in one piece
             packed, size = _PREFIX.unpack_from(piece)
-            if not packed and len(piece) == PREFIX_BYTES + size <= self._max_bytes:
-                yield piece[PREFIX_BYTES:]
+            if len(piece) == PREFIX_BYTES + size <= self._max_bytes:
+                yield bool(packed), piece[PREFIX_BYTES:]
                 return
         self._pieces += piece
         while len(self._pieces) >= self._needed:
             packed, size = _PREFIX.unpack_from(self._pieces)
             if size > self._max_bytes:
-                raise _too_large(size, self._max_bytes)
+                raise too_large("Received", size, self._max_bytes)
             self._needed = PREFIX_BYTES + size
             if len(self._pieces) < self._needed:
                 return
             message = bytes(memoryview(self._pieces)[PREFIX_BYTES : self._needed])
             del self._pieces[: self._needed]
             self._needed = PREFIX_BYTES
-            yield self._unpacked(message) if packed else message
+            yield bool(packed), message
 
-    def _unpacked(self, message: bytes) -> bytes:
+    def unpacked(self, message: bytes) -> bytes:
+        """Uncompresses a message.
+
+        Raises:
+            ServingError: RESOURCE_EXHAUSTED where it becomes too large, UNIMPLEMENTED for an encoding that is not
+                known, INTERNAL, as gRPC has it, for one that is broken or that the call's headers do not name.
+        """
         bits = _WINDOW_BITS.get(self._encoding)
         if bits is None:
             raise ServingError(
-                Code.UNIMPLEMENTED,
+                Code.INTERNAL if self._encoding == b"identity" else Code.UNIMPLEMENTED,
                 f"a compressed message must have grpc-encoding gzip or deflate, got {self._encoding[:40]!r}",
             )
         unpacker = zlib.decompressobj(bits)
         try:
             content = unpacker.decompress(message, self._max_bytes + 1)
         except zlib.error as error:
-            raise ServingError(Code.INVALID_ARGUMENT, f"the message cannot be uncompressed: {error}") from error
+            raise ServingError(Code.INTERNAL, f"the message cannot be uncompressed: {error}") from error
         if len(content) > self._max_bytes:
-            raise _too_large(len(content), self._max_bytes)
+            raise too_large("Received", len(content), self._max_bytes)
         if not unpacker.eof:
-            raise ServingError(Code.INVALID_ARGUMENT, "the compressed message ends too early")
+            raise ServingError(Code.INTERNAL, "the compressed message ends too early")
         return content
 
 
-def _too_large(size: int, max_bytes: int) -> ServingError:
+def too_large(done: str, size: int, max_bytes: int) -> ServingError:
+    """Returns what is said of a message that was received or sent and is above its limit."""
     return ServingError(
-        Code.RESOURCE_EXHAUSTED, f"Received message larger than max ({size} vs. {max_bytes}); send fewer rows at a time"
+        Code.RESOURCE_EXHAUSTED, f"{done} message larger than max ({size} vs. {max_bytes}); send fewer rows at a time"
     )

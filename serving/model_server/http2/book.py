@@ -21,6 +21,8 @@ class Owner(Protocol):
     connections: set[Connection]
     held_bytes: int  # of all connections' requests that are not answered yet
     open_streams: int  # their number
+    open_guests: int  # of them, those that the owner has made guests
+    is_ending: bool  # clients are sent elsewhere
     limits: Limits
 
     def open(self, stream: Stream, head: Head) -> None:
@@ -59,8 +61,9 @@ class Book:
             return
         self._out.waiting.pop(number, None)
         self._owner.open_streams -= 1
-        if stream.received and not stream.receiver.is_patient:
-            self._owner.held_bytes -= stream.received
+        if stream.is_guest:
+            self._owner.open_guests -= 1
+        self._owner.held_bytes -= stream.held
         self.remember(number, is_sent_on=not stream.is_ended)
         stream.let_go()
         if not self.open:

@@ -34,6 +34,7 @@ class Connection(asyncio.Protocol):
         self._reader = FrameReader(owner.limits.max_frame_bytes)
         self._patience = Patience(owner.limits, loop.time())
         self._is_half = False  # the client sends no more, not even that it takes more
+        self._is_left = False  # all is said and answered: the client is to close
 
     # What asyncio calls.
 
@@ -59,6 +60,8 @@ class Connection(asyncio.Protocol):
         owner.connections.add(self)
         if is_full:
             self._fail(ConnectionFault(Fault.ENHANCE_YOUR_CALM, f"there are {limits.max_connections} connections"))
+        elif owner.is_ending:  # it was accepted before, and spoke TLS meanwhile
+            self.go_away()
 
     def connection_lost(self, error: Exception | None) -> None:
         """Forgets what the client has asked for."""
@@ -71,7 +74,7 @@ class Connection(asyncio.Protocol):
         take, is_closing = self._intake.take, self._transport.is_closing
         try:
             for kind, flags, number, payload in self._reader.feed(data):
-                if is_closing():
+                if self._is_left or is_closing():
                     return
                 try:
                     take(kind, flags, number, payload)
@@ -124,6 +127,9 @@ class Connection(asyncio.Protocol):
             self.abort()
         elif self._transport.is_closing():
             return
+        elif self._is_left:
+            if patience.is_quiet(now) and not self._transport.get_write_buffer_size():
+                self._close()
         elif patience.is_head_late(now, has_settings=has_settings):
             self._fail(ConnectionFault(Fault.ENHANCE_YOUR_CALM, "the headers were not sent in time"))
         else:
@@ -181,13 +187,18 @@ class Connection(asyncio.Protocol):
 
     def send(self, stream: Stream, head: bytes, data: bytes) -> None:
         """Gives a part of an answer."""
-        if stream.unsent is not None and len(stream.unsent) >= self._owner.limits.max_unsent_parts:
+        if stream.is_headed and self._is_far_behind(stream):
             self._reset(StreamFault(stream.number, Fault.ENHANCE_YOUR_CALM, "the client does not take its answer"))
             return
         if not stream.is_headed:
             self._out.head(stream, head)
         self._out.add(stream, data)
         self._out.pump(stream, self.now)
+
+    def _is_far_behind(self, stream: Stream) -> bool:
+        limits = self._owner.limits
+        parts, unsent = len(stream.unsent or ()), self._transport.get_write_buffer_size()
+        return parts >= limits.max_unsent_parts or unsent > limits.max_unsent_bytes
 
     def finish(self, stream: Stream, trailers: bytes) -> None:
         """Ends an answer."""
@@ -228,14 +239,27 @@ class Connection(asyncio.Protocol):
     def _fail(self, fault: ConnectionFault) -> None:
         """Says why nothing more is read, and closes."""
         if not self._transport.is_closing():
-            self._transport.write(frames.go_away(self._book.last, fault.fault, str(fault)))
+            last = self._book.last if self._book.last_answered is None else self._book.last_answered
+            self._transport.write(frames.go_away(last, fault.fault, str(fault)))
             self._close()
         self._book.drop_all()
 
     def _close_if_done(self) -> None:
         book = self._book
-        if book.last_answered is not None and not book.open:
+        if book.last_answered is not None and not book.open and not self._is_left:
+            self._leave()
+
+    def _leave(self) -> None:
+        """Reads on until the client closes, as its GOAWAY has it do.
+
+        Closed with bytes that nobody has read, such as a WINDOW_UPDATE for the answer itself, the system would break
+        the connection off and throw away what the client has not taken yet.
+        """
+        self._is_left = True
+        if self._is_half:
             self._close()
+        else:
+            self._patience.is_closing(self.now())
 
     def _close(self) -> None:
         self._patience.is_closing(self.now())

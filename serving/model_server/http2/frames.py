@@ -13,6 +13,7 @@ MOST_FRAME_BYTES = (1 << 24) - 1
 MOST_WINDOW = (1 << 31) - 1
 DEFAULT_WINDOW = 65_535
 MOST_STREAM = (1 << 31) - 1
+_MOST_TEXT = 500  # bytes of a GOAWAY's message
 _HEAD = struct.Struct(">BHBBI")
 _SETTING = struct.Struct(">HI")
 _NUMBER = struct.Struct(">I")
@@ -178,8 +179,9 @@ def reset(stream: int, fault: Fault) -> bytes:
 
 
 def go_away(last_stream: int, fault: Fault, message: str = "") -> bytes:
-    """Returns a frame that says which streams are still answered."""
-    return frame(Kind.GOAWAY, 0, 0, _NUMBER.pack(last_stream) + _NUMBER.pack(fault) + message.encode())
+    """Returns a frame that says which streams are still answered, and why; of a long text its beginning."""
+    text = message.encode("utf-8", "replace")[:_MOST_TEXT]
+    return frame(Kind.GOAWAY, 0, 0, _NUMBER.pack(last_stream) + _NUMBER.pack(fault) + text)
 
 
 def number_of(payload: bytes) -> int:

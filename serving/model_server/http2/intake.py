@@ -73,6 +73,7 @@ class Intake:
         limits, receiver = self._limits, stream.receiver
         stream.received += len(data)
         if not receiver.is_patient:
+            stream.held += len(data)
             self._owner.held_bytes += len(data)
         if data:
             if not stream.is_over:

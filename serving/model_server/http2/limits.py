@@ -22,6 +22,7 @@ class Limits:
             than it lets be answered, before it is sent away; as many as that are forgiven every ten seconds.
         max_empty_frames: of one request's headers, and of its body.
         max_unsent_parts: of an answer in parts that the client does not take; its request ends then.
+        max_unsent_bytes: of all answers that the client's system does not take; the next part of one in parts ends it.
         head_timeout_s: for a connection's first words, and for headers in several frames.
         body_timeout_s: for a request, and one second more for each `body_rate` bytes that have come.
         body_rate: bytes/s.
@@ -43,6 +44,7 @@ class Limits:
     max_bothers: int = 1000
     max_empty_frames: int = 100
     max_unsent_parts: int = 64
+    max_unsent_bytes: int = 1 << 20
     head_timeout_s: float = 10.0
     body_timeout_s: float = 20.0
     body_rate: int = 64 << 10

@@ -6,6 +6,7 @@ from serving.model_server.http2.frames import ConnectionFault, Fault
 from serving.model_server.http2.limits import Limits
 
 _FORGIVEN_S = 10.0
+_QUIET_S = 2.0  # until a client that should have closed is not waited for
 
 
 class Patience:
@@ -23,6 +24,7 @@ class Patience:
         self._limits = limits
         self._start_s = self._idle_s = self._heard_s = now
         self._closing_s: float | None = None
+        self._aged_s: float | None = None  # when it was too old
         self._blocked_s: float | None = None  # since when the client takes no bytes
         self._unsent = 0  # bytes, when it was looked at last
         self._pinged_s: float | None = None
@@ -56,6 +58,10 @@ class Patience:
         if self._closing_s is None:
             self._closing_s = now
 
+    def is_quiet(self, now: float) -> bool:
+        """Says whether the client sends nothing more on a connection that it should close."""
+        return self._closing_s is not None and now > max(self._closing_s, self._heard_s) + _QUIET_S
+
     def answered(self) -> None:
         """A request was answered: a bother is made up for."""
         if self._bothers > 0:
@@ -87,7 +93,7 @@ class Patience:
             (self._blocked_s is not None and now > self._blocked_s + limits.write_timeout_s)
             or (self._closing_s is not None and now > self._closing_s + limits.write_timeout_s)
             or (self._pinged_s is not None and now > self._pinged_s + limits.keepalive_timeout_s)
-            or (self.going_s is not None and now > self.going_s + limits.age_grace_s)
+            or (self._aged_s is not None and now > self._aged_s + limits.age_grace_s)
         )
 
     def is_head_late(self, now: float, *, has_settings: bool) -> bool:
@@ -101,8 +107,10 @@ class Patience:
             self._idle_s = now
         if self.going_s is not None:
             return False
-        is_idle = now > self._idle_s + self._limits.idle_timeout_s
-        return is_idle or now > self._start_s + self._limits.max_age_s
+        if now > self._start_s + self._limits.max_age_s:
+            self._aged_s = now
+            return True
+        return now > self._idle_s + self._limits.idle_timeout_s
 
     def wants_ping(self, now: float) -> bool:
         """Says whether the client should be asked if it is there, and takes it that it is."""

@@ -61,7 +61,9 @@ class Stream:
         "blocked_s",
         "connection",
         "empty_frames",
+        "held",
         "is_ended",
+        "is_guest",
         "is_headed",
         "is_over",
         "length",
@@ -91,9 +93,11 @@ class Stream:
         self.window = window
         self.receivable = receivable
         self.received = 0  # bytes of the body
+        self.held = 0  # of them, those that the owner counts
         self.length = -1  # bytes of the body that the client has announced; -1 for none
         self.empty_frames = 0
         self.is_ended = False  # the request is whole
+        self.is_guest = False  # the owner counts it among `open_guests`
         self.is_headed = False  # the answer has begun
         self.is_over = False  # the answer is given, or not wanted
         self.start_s = connection.now()

@@ -97,6 +97,11 @@ def test_what_cannot_be_meant_is_refused_by_name(argument, text):
         parse([BASE, *argument.split()])
 
 
+def test_wrong_channel_arguments_are_refused_before_anything_is_loaded():
+    with pytest.raises(ConfigError, match="must be key=value pairs with commas between, got 'age'"):
+        parse([BASE, "--grpc_channel_arguments=age"])
+
+
 def test_a_server_without_a_model_is_refused():
     with pytest.raises(ConfigError, match="--model_base_path .* or --model_config_file .* must be given"):
         parse([])

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from serving.model_server.errors import ServingError
+from applications.errors import ConfigError
 from serving.model_server.grpc.channel_arguments import parse
 
 
@@ -35,5 +35,5 @@ def test_arguments_without_meaning_here_are_named(caplog):
     ],
 )
 def test_wrong_arguments_are_refused(text, words):
-    with pytest.raises(ServingError, match=words):
+    with pytest.raises(ConfigError, match=words):
         parse(text)

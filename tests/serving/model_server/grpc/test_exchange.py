@@ -9,11 +9,11 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from serving.model_server.errors import Code, ServingError
 from serving.model_server.grpc import health, reflection, wire
-from serving.model_server.grpc.exchange import Conversation, Subscription, Unary
+from serving.model_server.grpc.exchange import Board, Conversation, Subscription, Unary
 from serving.model_server.grpc.server import GrpcOptions, GrpcServer
 from serving.model_server.http2 import frames
 from serving.model_server.http2.frames import Fault, Flag, Kind
-from tests.serving.model_server.http2.clients import Client
+from tests.serving.model_server.http2.clients import Client, window
 
 GRPC = [(b"content-type", b"application/grpc"), (b"te", b"trailers")]
 STATES = health_pb2.HealthCheckResponse
@@ -46,10 +46,11 @@ class Caller:
     def __init__(self, **options):
         self.method = Method()
         self.health = health.Health(["", "a"])
+        self.board = Board(self.health.watch, 3)
         methods = {
             b"/s/Unary": lambda *of: Unary(*of, begin=self.method.begin),
             b"/s/Talk": lambda *of: Conversation(*of, reply=self.reply),
-            b"/s/Listen": lambda *of: Subscription(*of, subscribe=self.health.watch),
+            b"/s/Listen": lambda *of: Subscription(*of, board=self.board),
         }
         self.server = GrpcServer(methods, self.health, GrpcOptions(**{"max_message_bytes": 1000, **options}))
         self.client = Client(self.server)
@@ -119,7 +120,7 @@ def test_a_message_is_answered_by_one():
         (wire.framed(b"a") + wire.framed(b"b"), Code.UNIMPLEMENTED, "takes one message, and there are more"),
         (wire.framed(bytes(1001)), Code.RESOURCE_EXHAUSTED, "larger than max (1001 vs. 1000)"),
         (wire.framed(b"bad"), Code.INVALID_ARGUMENT, "a bad message"),
-        (b"\1\0\0\0\1x", Code.UNIMPLEMENTED, "grpc-encoding gzip or deflate, got b'identity'"),
+        (b"\1\0\0\0\1x", Code.INTERNAL, "grpc-encoding gzip or deflate, got b'identity'"),
     ],
     ids=range(7),
 )
@@ -128,6 +129,30 @@ def test_what_is_not_one_good_message_is_told(body, code, words):
     found, text, messages = caller.call(b"Unary", body)
     assert (found, messages) == (code, [])
     assert words in text
+    assert caller.is_clean()
+
+
+def test_a_compressed_message_is_kept_as_it_came_until_the_request_is_whole():
+    caller = Caller(max_message_bytes=1 << 20)
+    caller.method.is_prompt = False
+    packed = gzip.compress(bytes(1 << 20))
+    body = b"\1" + len(packed).to_bytes(4, "big") + packed
+    number = caller.send(b"Unary", body, is_whole=False, more=[(b"grpc-encoding", b"gzip")])
+    receiver = caller.client.connection._book.open[number].receiver
+    assert receiver._message == packed
+    assert caller.server.held_bytes == len(body)
+    caller.client.say(frames.frame(Kind.DATA, Flag.END_STREAM, number))
+    assert caller.method.calls[0][0] == bytes(1 << 20)
+    assert receiver._message is None
+
+
+def test_an_answer_above_the_limit_is_not_sent():
+    caller = Caller()
+    caller.server._methods[b"/s/Unary"] = lambda *of: Unary(*of, begin=caller.method.begin, max_answer_bytes=3)
+    assert caller.call(b"Unary", wire.framed(b"abc")) == (Code.OK, "", [b"ABC"])
+    code, text, sent = caller.call(b"Unary", wire.framed(b"abcd"))
+    assert (code, sent) == (Code.RESOURCE_EXHAUSTED, [])
+    assert "Sent message larger than max (4 vs. 3)" in text
     assert caller.is_clean()
 
 
@@ -150,6 +175,7 @@ def test_what_is_no_grpc_is_told_in_words_of_http():
     assert caller.http((b":method", b"POST")) == b"415"
     assert caller.http((b":method", b"POST"), (b"content-type", b"application/json")) == b"415"
     assert caller.http((b":method", b"POST"), (b"content-type", b"application/grpc-web")) == b"415"
+    assert caller.http((b":method", b"POST"), (b"content-type", b"application/grpcs")) == b"415"
     assert caller.call(b"Unary", wire.framed(b"a"), more=())[0] is Code.OK
     assert caller.is_clean()
 
@@ -186,6 +212,32 @@ def test_calls_above_the_limit_are_refused_until_one_is_answered():
     assert caller.answer() == (Code.OK, "", [b"A"])
     caller.send(b"Unary", wire.framed(b"c"))
     assert len(caller.method.calls) == 2
+
+
+def test_who_needs_no_token_takes_no_place_of_others_and_gets_one_again_when_another_is_over():
+    caller = Caller(max_concurrent_calls=8, accepts=lambda shown: shown == "Bearer right")
+    token = [(b"authorization", b"Bearer right")]
+    caller.method.is_prompt = False
+    caller.server._methods[b"/grpc.health.v1.Health/Check"] = caller.server._methods[b"/s/Unary"]
+    opened = []
+    for path in (b"/x", b"/grpc.health.v1.Health/Check"):  # neither is ever whole
+        caller.number += 2
+        opened.append(caller.number)
+        kind = GRPC if path != b"/x" else []
+        block = caller.client.encoder.encode([(b":method", b"POST"), (b":scheme", b"http"), (b":path", path), *kind])
+        caller.client.say(frames.frame(Kind.HEADERS, Flag.END_HEADERS, caller.number, block))
+    caller.number += 2
+    caller.client.say(frames.frame(Kind.HEADERS, Flag.END_HEADERS, caller.number, block))
+    code, text, _ = caller.answer()
+    assert (code, text) == (Code.RESOURCE_EXHAUSTED, "there are 2 requests that need no token already; try again later")
+    for _ in range(8):
+        caller.send(b"Unary", wire.framed(b"a"), more=token)
+    assert len(caller.method.calls) == 8
+    assert caller.call(b"Unary", wire.framed(b"a"), more=token)[1] == "there are 8 calls already; try again later"
+    caller.client.say(frames.reset(opened[0], Fault.CANCEL))
+    assert caller.http((b":method", b"GET")) == b"405"
+    caller.client.lose()
+    assert (caller.server.open_streams, caller.server.open_guests) == (0, 0)
 
 
 def test_a_request_that_is_late_is_told_so():
@@ -225,6 +277,17 @@ def test_a_conversation_ends_with_the_first_error():
     )
     code, text, _ = Caller().call(b"Talk", wire.framed(b"broken"))
     assert (code, text) == (Code.INTERNAL, "broken inside")
+
+
+def test_a_conversation_whose_answers_are_not_taken_is_not_answered_on():
+    caller = Caller()
+    answered = []
+    caller.reply = lambda message: answered.append(message) or message
+    caller.client.say(window(size=0))
+    caller.send(b"Talk", wire.framed(b"x") * 500, is_whole=False)
+    assert caller.client.resets() == [(1, Fault.ENHANCE_YOUR_CALM)]
+    assert len(answered) == 65
+    assert caller.is_clean()
 
 
 @pytest.mark.parametrize("method", [b"Talk", b"Listen"])
@@ -273,6 +336,33 @@ def test_a_listener_that_asks_nothing_or_twice_is_refused():
     caller = Caller()
     assert caller.call(b"Listen", wire.framed(b"\xff\xff"))[0] is Code.INVALID_ARGUMENT
     assert caller.health._listeners == {}
+
+
+def test_listeners_above_the_limit_are_refused_until_one_goes_and_calls_are_answered_meanwhile():
+    caller = Caller(max_concurrent_calls=4)
+    numbers = [caller.send(b"Listen", asked("a")) for _ in range(3)]
+    caller.answer()
+    code, text, _ = caller.call(b"Listen", asked("a"))
+    assert (code, text) == (Code.RESOURCE_EXHAUSTED, "there are 3 calls of this kind already; try again later")
+    assert caller.call(b"Unary", wire.framed(b"a"))[0] is Code.OK
+    caller.client.say(frames.reset(numbers[0], Fault.CANCEL))
+    assert caller.call(b"Listen", asked("a"))[0] is None
+    caller.client.lose()
+    assert caller.board.readers == set()
+    assert caller.is_clean()
+
+
+def test_a_listener_that_does_not_say_to_what_has_no_more_time_than_others():
+    caller = Caller()
+    caller.send(b"Listen", asked("a")[:3], is_whole=False)
+    assert caller.server.held_bytes == 3
+    caller.client.wait(1000)
+    assert caller.answer()[0] is Code.DEADLINE_EXCEEDED
+    caller.send(b"Listen", asked("a"), is_whole=False)
+    caller.client.wait(1000)
+    assert caller.answer()[0] is None
+    caller.client.lose()
+    assert caller.is_clean()
 
 
 def test_reflection_finds_services_messages_and_methods_and_says_what_there_is_not():

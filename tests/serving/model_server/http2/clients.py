@@ -95,7 +95,8 @@ class Owner:
     def __init__(self, limits: Limits, *, is_prompt: bool = True, is_patient: bool = False) -> None:
         self.connections: set[Connection] = set()
         self.held_bytes = 0
-        self.open_streams = 0
+        self.open_streams = self.open_guests = 0
+        self.is_ending = False
         self.limits = limits
         self.requests: list[Receiver] = []
         self._is_prompt = is_prompt
@@ -179,6 +180,10 @@ class Client:
         self.loop.now_s += seconds
         if self.connection in self.owner.connections:
             self.connection.check(self.loop.now_s)
+
+    def is_done(self) -> bool:
+        """Says whether the server waits for this side to close, and that is the end then."""
+        return not self.transport.is_closed and self.connection.eof_received() is False
 
     def lose(self) -> None:
         """Ends the connection as asyncio does."""

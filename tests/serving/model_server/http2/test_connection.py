@@ -12,8 +12,8 @@ from tests.serving.model_server.http2.clients import HEAD, REQUEST, TRAILERS, Cl
 BLOCK = heads.block(REQUEST)
 
 
-def slow(**more):
-    return Client(Owner(Limits(), is_prompt=False, **more))
+def slow(*, is_patient=False, **limits):
+    return Client(Owner(Limits(**limits), is_prompt=False, is_patient=is_patient))
 
 
 def answer(client, which=0, body=b"late"):
@@ -189,7 +189,7 @@ def test_before_the_last_goaway_all_is_answered_and_after_it_what_was_under_way_
     told = client.frames()
     assert {kind for kind, *_ in told} == {Kind.HEADERS, Kind.DATA}
     assert {number for _, _, number, _ in told} == {1, 3}
-    assert client.transport.is_closed
+    assert client.is_done()
     assert [request.told for request in client.owner.requests] == [["end"], ["end"]]
 
 
@@ -202,7 +202,69 @@ def test_a_client_that_does_not_answer_the_ping_gets_its_last_goaway_all_the_sam
     client.wait(1.1)
     assert client.goaway() == (1, Fault.NO_ERROR, "")
     answer(client)
+    assert client.is_done()
+
+
+def leave(client):
+    client.connection.go_away()
+    client.connection.go_at_last()
+    client.frames()
+
+
+def test_a_connection_that_is_done_is_read_until_the_client_closes_it_or_is_quiet():
+    client = slow()
+    client.ask(1)
+    leave(client)
+    answer(client)
+    client.frames()
+    assert not client.transport.is_closed
+    client.say(frames.window_update(0, 5) + frames.frame(Kind.PING, 0, 0, bytes(8)) + headers(3))
+    client.wait(1.5)
+    client.say(frames.frame(Kind.DATA, 0, 3, bytes(60_000)) + headers(2))
+    client.wait(1.5)
+    assert not client.transport.is_closed
+    assert client.frames() == []
+    assert len(client.owner.requests) == 1
+    client.transport.unsent = 1
+    client.wait(1)
+    assert not client.transport.is_closed
+    client.transport.unsent = 0
+    client.wait(1)
     assert client.transport.is_closed
+
+
+def test_a_client_that_talks_on_over_a_connection_that_is_done_is_cut_off():
+    client = slow(write_timeout_s=30)
+    leave(client)
+    for _ in range(31):
+        client.say(frames.frame(Kind.PING, 0, 0, bytes(8)))
+        client.wait(1)
+    assert client.transport.is_aborted
+
+
+def test_a_connection_that_begins_while_the_server_ends_is_sent_elsewhere_and_answered_meanwhile():
+    client = slow()
+    client.owner.is_ending = True
+    late = Client(client.owner, speaks=False)
+    late.say(frames.PREFACE + frames.settings({}))
+    late.ask(1)
+    assert late.goaway() == (frames.MOST_STREAM, Fault.NO_ERROR, "")
+    late.wait(1.1)
+    assert late.goaway() == (1, Fault.NO_ERROR, "")
+    answer(late)
+    assert len(late.frames()) == 3
+    assert late.is_done()
+
+
+def test_a_fault_after_the_last_goaway_does_not_take_back_what_that_said():
+    client = slow()
+    client.ask(1)
+    client.connection.go_away()
+    client.connection.go_at_last()
+    client.frames()
+    client.ask(3)  # is asked again elsewhere
+    client.say(headers(2))
+    assert client.goaway()[:2] == (1, Fault.PROTOCOL_ERROR)
 
 
 def test_stopping_tells_all_requests_and_stopping_the_patient_tells_only_those():

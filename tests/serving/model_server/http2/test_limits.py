@@ -74,6 +74,15 @@ def test_a_stream_above_the_limit_is_refused_and_another_after_an_answer_is_not(
     assert client.owner.open_streams == 2
 
 
+def test_what_a_client_sent_is_not_sent_back_at_length_when_it_cannot_be_read():
+    client = Client()
+    client.say(frames.frame(Kind.HEADERS, Flag.END_HEADERS, 1, b"\x40\x7f" + bytes([0x80]) * 60_000))
+    _, fault, text = client.goaway()
+    assert fault == Fault.COMPRESSION_ERROR
+    assert text.startswith("the headers cannot be read: ")
+    assert len(text) == 500
+
+
 @pytest.mark.parametrize("in_parts", [False, True])
 def test_headers_above_the_limit_end_the_connection(in_parts):
     client = Client(max_head_bytes=2_000)
@@ -198,6 +207,26 @@ def test_an_answer_in_parts_that_is_not_taken_ends():
     assert client.owner.open_streams == 0
 
 
+def test_an_answer_in_parts_ends_where_too_much_waits_for_the_client_and_a_whole_one_does_not():
+    client = Client(Owner(Limits(max_unsent_bytes=1000), is_prompt=False))
+    for number in (1, 3):
+        client.ask(number)
+    parts, whole = client.owner.requests
+    client.transport.unsent = 1000
+    for _ in range(2):
+        parts.stream.send(HEAD, b"news")
+    client.frames()
+    client.transport.unsent = 1001
+    parts.stream.send(HEAD, b"news")
+    whole.stream.respond(HEAD, b"answer", TRAILERS)
+    assert parts.told == ["end", "cancel"]
+    told = client.frames()
+    assert [(kind, number) for kind, _, number, _ in told] == [(Kind.RST_STREAM, 1)] + [
+        (kind, 3) for kind in (Kind.HEADERS, Kind.DATA, Kind.HEADERS)
+    ]
+    assert client.owner.open_streams == 0
+
+
 def test_a_body_has_its_time_and_more_for_what_has_come():
     client = slow(body_timeout_s=20, body_rate=1000)
     client.ask(1, bytes(5_000), is_whole=False)
@@ -288,7 +317,7 @@ def test_an_idle_or_old_connection_is_sent_away_in_two_steps(limit):
     client.ask(3)  # was sent before the client knew
     client.say(frames.frame(Kind.PING, Flag.ACK, 0, ping[3]))
     assert [kind for kind, *_ in client.frames()] == [Kind.HEADERS, Kind.DATA, Kind.HEADERS, Kind.GOAWAY]
-    assert client.transport.is_closed
+    assert client.is_done()
 
 
 def test_a_request_under_way_keeps_a_connection_from_being_idle():
@@ -323,6 +352,16 @@ def test_an_old_connections_requests_have_their_grace_and_no_more():
     assert client.transport.is_aborted
     client.lose()
     assert client.owner.requests[0].told == ["end", "cancel"]
+
+
+def test_requests_of_a_server_that_ends_have_not_just_the_grace_of_an_old_connection():
+    client = slow(max_age_s=60, age_grace_s=2)
+    client.ask(1)
+    client.connection.go_away()
+    client.wait(50)
+    assert not client.transport.is_aborted
+    client.owner.requests[0].stream.respond(HEAD, b"", TRAILERS)
+    assert client.is_done()
 
 
 def test_without_limits_of_time_a_connection_stays():
