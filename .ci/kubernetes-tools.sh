@@ -4,6 +4,7 @@
 # skipped and says why.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+. .ci/go-modules.sh
 kustomize=v5.6.0
 operator=v0.85.0 operator_sum=h1:M5xLCLEoaW2IJfnuCwFzzpL+jSVQu3KGT84Pye+fW8s=
 kserve=v0.17.0 kserve_sum=h1:IaynaBFzVQz1Xyrw5n3ncqzd5Y7L1RkO+YWvVwwtMQE=
@@ -12,14 +13,7 @@ wanted="kustomize $kustomize, operator $operator_sum, KServe $kserve_sum"
 
 # definitions MODULE VERSION SUM FILE…: copies files of a Go module into crds, if its content has that sum.
 definitions() {
-    if ! answer=$(cd "$target" && go mod download -json "$1@$2"); then
-        printf '%s\n' "$answer"
-        return 1
-    fi
-    if ! printf '%s\n' "$answer" | grep -qF "\"Sum\": \"$3\""; then
-        echo "$1@$2 has another sum than $3; it is not used"
-        return 1
-    fi
+    fetch_module "$target" "$1" "$2" "$3" || return
     module=$(printf '%s\n' "$answer" | sed -n 's/^[[:space:]]*"Dir": "\(.*\)",\{0,1\}$/\1/p')
     shift 3
     for file in "$@"; do

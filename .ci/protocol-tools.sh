@@ -3,6 +3,7 @@
 # Debian). All of it is optional: a test whose tool is missing is skipped and says why.
 set -u
 cd "$(dirname "$0")/.." || exit 1
+. .ci/go-modules.sh
 h2spec=v2.2.1+incompatible h2spec_sum=h1:Ex8kpG4LjIeudEtfbM892Os2PawIZBsEvukHJcvZHho=
 ghz=v0.120.0 ghz_sum=h1:6F4wsmZVwFg5UnD+/R+IABWk6sKE/0OKIBdUQUZnOdo=
 target=$PWD/.setup/protocol
@@ -10,14 +11,7 @@ wanted="h2spec $h2spec_sum, ghz $ghz_sum"
 
 # build MODULE VERSION SUM COMMAND: builds a command of a Go module into bin, if the module's content has that sum.
 build() {
-    if ! answer=$(cd "$target" && go mod download -json "$1@$2"); then
-        printf '%s\n' "$answer"
-        return 1
-    fi
-    if ! printf '%s\n' "$answer" | grep -qF "\"Sum\": \"$3\""; then
-        echo "$1@$2 has another sum than $3; it is not used"
-        return 1
-    fi
+    fetch_module "$target" "$1" "$2" "$3" || return
     GOBIN=$target/bin go install "$1/$4@$2"
 }
 

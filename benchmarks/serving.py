@@ -174,6 +174,18 @@ def about(jpegs: Sequence[bytes]) -> dict[str, float]:
     return {"count": len(jpegs), "mean_bytes": sum(map(len, jpegs)) / len(jpegs), "one_bytes": len(middle(jpegs))}
 
 
+def session_of(arguments: argparse.Namespace, work: Path) -> Session:
+    """Returns what the arguments ask for, with its pictures read."""
+    return Session(
+        version=arguments.model.resolve(),
+        folder=arguments.pictures.resolve(),
+        work=work,
+        seconds=arguments.seconds,
+        jpegs=pictures(arguments.pictures, PICTURES),
+        flags=tuple(arguments.server_flag),
+    )
+
+
 def parsed() -> argparse.Namespace:
     """Returns the command line."""
     parser = argparse.ArgumentParser(
@@ -202,14 +214,7 @@ def main() -> None:
         temporary = stack.enter_context(tempfile.TemporaryDirectory())
         work = (arguments.work or Path(temporary)).resolve()
         work.mkdir(parents=True, exist_ok=True)
-        session = Session(
-            version=arguments.model.resolve(),
-            folder=arguments.pictures.resolve(),
-            work=work,
-            seconds=arguments.seconds,
-            jpegs=pictures(arguments.pictures, PICTURES),
-            flags=tuple(arguments.server_flag),
-        )
+        session = session_of(arguments, work)
         results: dict[str, Any] = {"machine": machine(), "seconds": session.seconds, "pictures": about(session.jpegs)}
         names = [name for name in arguments.only.split(",") if name]
         if names:

@@ -22,9 +22,8 @@ from pathlib import Path
 
 import psutil
 
-from benchmarks.serving import PICTURES, WARM_S, Ask, Session, ways
+from benchmarks.serving import WARM_S, Ask, Session, session_of, ways
 from benchmarks.serving_load import Load
-from benchmarks.serving_raw import pictures
 from benchmarks.serving_servers import environment, started
 
 OURS = "serving/"
@@ -189,14 +188,7 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         work = (arguments.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))).resolve()
         work.mkdir(parents=True, exist_ok=True)
-        session = Session(
-            version=arguments.model.resolve(),
-            folder=arguments.pictures.resolve(),
-            work=work,
-            seconds=arguments.seconds,
-            jpegs=pictures(arguments.pictures, PICTURES),
-            flags=tuple(arguments.server_flag),
-        )
+        session = session_of(arguments, work)
         py_spy = environment(work / "profiler", "requirements-profile.lock").parent / "py-spy"
         text = sampled(session, arguments.way, py_spy)
         (work / "profile.md").write_text(text, encoding="utf-8")

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 # How the machine is used, where lineage is kept and how many old versions stay change no model.
-_WITHOUT_EFFECT = {"local": None, "metadata": None, "push": {"keep_versions"}}  # section → keys; None for all of it
+_SECTIONS_WITHOUT_EFFECT = {"local", "metadata"}
+_SETTINGS_WITHOUT_EFFECT = {"push": {"keep_versions"}}
 
 
 def digest(configuration: Mapping[str, Any], data: str, code: str, weights: str) -> str:
@@ -23,13 +24,10 @@ def digest(configuration: Mapping[str, Any], data: str, code: str, weights: str)
     Returns:
         16 hexadecimal digits.
     """
-    settings = {}
-    for name, section in configuration.items():
-        ignored = _WITHOUT_EFFECT.get(name, set())
-        if ignored is not None:
-            settings[name] = (
-                {key: value for key, value in section.items() if key not in ignored} if ignored else section
-            )
+    settings = {name: section for name, section in configuration.items() if name not in _SECTIONS_WITHOUT_EFFECT}
+    for name, ignored in _SETTINGS_WITHOUT_EFFECT.items():
+        if name in settings:
+            settings[name] = {key: value for key, value in settings[name].items() if key not in ignored}
     parts = {"config": settings, "data": data, "code": code, "weights": weights}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from serving.model_server.servable import Signature, Tensors
 
 DEFAULT_SIGNATURE = "serving_default"
+MAX_ID_BYTES = 256  # of a client's name for its request; many may wait for the request log
 _MICROS = 1e6
 
 

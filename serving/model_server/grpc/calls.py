@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
-from serving.model_server.data_plane import ModelRef
+from serving.model_server.data_plane import MAX_ID_BYTES, ModelRef
 from serving.model_server.errors import Code, ServingError
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from serving.model_server.grpc.exchange import Begin, Cancel, Context, Done
 
 ID_KEY = b"x-request-id"  # metadata in which a client names its request, as in the REST header
-_MAX_ID = 256  # characters
 _LOG = logging.getLogger(__name__)
 
 Method = Callable[[Any, Any], Awaitable[bytes]]  # parsed request, context -> serialized response
@@ -140,7 +139,7 @@ def need_spec(request: Any) -> Any:
 
 def client_id(context: Context) -> str:
     """Returns what the client called its request; "" where it did not."""
-    return context.head.text(ID_KEY)[:_MAX_ID]
+    return context.head.fields.get(ID_KEY, b"")[:MAX_ID_BYTES].decode("utf-8", "replace")
 
 
 def counter(plane: DataPlane, api: str) -> Count:

@@ -11,10 +11,8 @@ from serving.model_server.grpc import wire
 from serving.model_server.http2.heads import Head
 from serving.model_server.http2.streams import Stream
 
-_ENDLESS = 2**31 - 1  # bytes of a message: protobuf makes none that is larger
 _MAX_PATIENT_BYTES = 64 << 10  # of a message that may come slowly: it is not counted as held
 _LOG = logging.getLogger(__name__)
-ENDING = ServingError(Code.UNAVAILABLE, "the server is shutting down")
 
 
 class Context(Protocol):
@@ -82,7 +80,7 @@ class Exchange:
 
     def stop(self) -> None:
         """The server ends."""
-        self.fail(ENDING)
+        self.fail(ServingError(Code.UNAVAILABLE, "the server is shutting down"))
 
     def fail(self, error: ServingError) -> None:
         """Ends the call with a status."""
@@ -110,9 +108,7 @@ class Refused(Exchange):
 class Unary(Exchange):
     """A call of one message that is answered by one."""
 
-    def __init__(
-        self, stream: Stream, head: Head, max_message_bytes: int, begin: Begin, max_answer_bytes: int = _ENDLESS
-    ) -> None:
+    def __init__(self, stream: Stream, head: Head, max_message_bytes: int, begin: Begin, max_answer_bytes: int) -> None:
         """Takes what answers, and how large its answers may be."""
         super().__init__(stream, head, max_message_bytes)
         self._begin = begin

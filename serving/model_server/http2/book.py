@@ -67,7 +67,7 @@ class Book:
         self.remember(number, is_sent_on=not stream.is_ended)
         stream.let_go()
         if not self.open:
-            self._patience.is_idle()
+            self._patience.went_idle()
 
     def drop(self, stream: Stream) -> None:
         """Strikes out a stream whose answer nobody waits for."""

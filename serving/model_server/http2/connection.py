@@ -105,12 +105,12 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not take its answers: what it asks next has to wait."""
-        self._patience.is_blocked(self.now(), self._transport.get_write_buffer_size())
+        self._patience.was_blocked(self.now(), self._transport.get_write_buffer_size())
         self._transport.pause_reading()
 
     def resume_writing(self) -> None:
         """The client takes answers again."""
-        self._patience.is_free()
+        self._patience.was_freed()
         if not self._transport.is_closing():
             self._transport.resume_reading()
 
@@ -259,8 +259,8 @@ class Connection(asyncio.Protocol):
         if self._is_half:
             self._close()
         else:
-            self._patience.is_closing(self.now())
+            self._patience.began_closing(self.now())
 
     def _close(self) -> None:
-        self._patience.is_closing(self.now())
+        self._patience.began_closing(self.now())
         self._transport.close()

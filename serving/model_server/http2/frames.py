@@ -7,14 +7,13 @@ import struct
 from collections.abc import Iterator
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-HEAD_BYTES = 9
 LEAST_FRAME_BYTES = 16_384  # every peer takes frames of this size
 MOST_FRAME_BYTES = (1 << 24) - 1
 MOST_WINDOW = (1 << 31) - 1
 DEFAULT_WINDOW = 65_535
 MOST_STREAM = (1 << 31) - 1
 _MOST_TEXT = 500  # bytes of a GOAWAY's message
-_HEAD = struct.Struct(">BHBBI")
+HEAD = struct.Struct(">BHBBI")  # size in three bytes, kind, flags, number of the stream
 _SETTING = struct.Struct(">HI")
 _NUMBER = struct.Struct(">I")
 
@@ -110,21 +109,21 @@ class FrameReader:
         position, end = 0, len(data)
         if not self.is_begun:
             position = self._begin(data)
-        while end - position >= HEAD_BYTES and self.is_begun:
-            high, low, kind, flags, stream = _HEAD.unpack_from(data, position)
+        while end - position >= HEAD.size and self.is_begun:
+            high, low, kind, flags, stream = HEAD.unpack_from(data, position)
             size = high << 16 | low
             if size > self._max_bytes:
                 raise ConnectionFault(
                     Fault.FRAME_SIZE_ERROR, f"a frame must have at most {self._max_bytes} bytes, got {size}"
                 )
-            after = position + HEAD_BYTES + size
+            after = position + HEAD.size + size
             if after > end:
                 self._needed = after - position
                 break
-            yield kind, flags, stream & MOST_STREAM, data[position + HEAD_BYTES : after]
+            yield kind, flags, stream & MOST_STREAM, data[position + HEAD.size : after]
             position = after
         else:
-            self._needed = HEAD_BYTES if self.is_begun else len(PREFACE)
+            self._needed = HEAD.size if self.is_begun else len(PREFACE)
         if position < end:
             self._rest += data[position:]
 
@@ -139,7 +138,7 @@ class FrameReader:
 def frame(kind: int, flags: int, stream: int, payload: bytes | memoryview = b"") -> bytes:
     """Puts a frame together."""
     size = len(payload)
-    return _HEAD.pack(size >> 16, size & 0xFFFF, kind, flags, stream) + payload
+    return HEAD.pack(size >> 16, size & 0xFFFF, kind, flags, stream) + payload
 
 
 def settings(values: dict[Setting, int]) -> bytes:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
 
 import hpack
 
@@ -36,14 +35,12 @@ class Head:
 
     Attributes:
         fields: by name; values of the same name are joined with commas, cookies and all.
-        memo: for whoever reads the head: the same object comes again for the same headers.
     """
 
-    __slots__ = ("fields", "memo")
+    __slots__ = ("fields",)
 
     def __init__(self, fields: Mapping[bytes, bytes]) -> None:
         self.fields = fields
-        self.memo: Any = None
 
     def text(self, name: bytes) -> str:
         """Returns a header's value, "" where it is not there."""

@@ -36,11 +36,11 @@ class Patience:
         self._heard_s = now
         self._pinged_s = None
 
-    def is_idle(self) -> None:
+    def went_idle(self) -> None:
         """No request is left: since the client was heard, or since one was seen last."""
         self._idle_s = max(self._idle_s, self._heard_s)
 
-    def is_blocked(self, now: float, unsent: int) -> None:
+    def was_blocked(self, now: float, unsent: int) -> None:
         """The client does not take what is sent to it.
 
         Args:
@@ -49,11 +49,11 @@ class Patience:
         """
         self._blocked_s, self._unsent = now, unsent
 
-    def is_free(self) -> None:
+    def was_freed(self) -> None:
         """The client takes what is sent to it."""
         self._blocked_s = None
 
-    def is_closing(self, now: float) -> None:
+    def began_closing(self, now: float) -> None:
         """Nothing more is read or written but what waits."""
         if self._closing_s is None:
             self._closing_s = now
@@ -88,7 +88,7 @@ class Patience:
         """
         limits = self._limits
         if self._blocked_s is not None and unsent < self._unsent:  # slowly is well
-            self.is_blocked(now, unsent)
+            self.was_blocked(now, unsent)
         return (
             (self._blocked_s is not None and now > self._blocked_s + limits.write_timeout_s)
             or (self._closing_s is not None and now > self._closing_s + limits.write_timeout_s)

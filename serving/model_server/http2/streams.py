@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import collections
-import struct
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from serving.model_server.http2.frames import (
     DEFAULT_WINDOW,
+    HEAD,
     LEAST_FRAME_BYTES,
     MOST_WINDOW,
     ConnectionFault,
@@ -24,7 +24,6 @@ from serving.model_server.http2.heads import NO_TABLE
 if TYPE_CHECKING:
     from serving.model_server.http2.connection import Connection
 
-_HEAD = struct.Struct(">BHBBI")
 _END = Flag.END_HEADERS | Flag.END_STREAM
 
 
@@ -152,7 +151,7 @@ class Outflow:
         self.window -= size
         if self._before_head:
             head, self._before_head = self._before_head + head, b""
-        pack, number = _HEAD.pack, stream.number
+        pack, number = HEAD.pack, stream.number
         self.transport.write(
             b"".join(
                 (

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from serving.model_server.data_plane import DEFAULT_SIGNATURE, Call
+from serving.model_server.data_plane import DEFAULT_SIGNATURE, MAX_ID_BYTES, Call
 from serving.model_server.errors import Code, ServingError
 from serving.model_server.example_methods import CLASSIFY, INPUTS, METHODS, REGRESS
 from serving.model_server.rest.json_answers import classification_answer, column_answer, regression_answer, row_answer
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 _LARGE_BYTES = 1 << 20  # bodies from here on are read outside the loop, which would answer nobody meanwhile
 _GZIP = 16 + zlib.MAX_WBITS
-_MAX_ID_BYTES = 256  # of a client's name for its request; many may wait for the request log
 Done = Callable[[bytes | None, ServingError | None], None]
 
 
@@ -75,7 +74,7 @@ class Exchange:
         Raises:
             ServingError: it is refused at once; `done` is not called then.
         """
-        self._client_id = request.headers.get(b"x-request-id", b"")[:_MAX_ID_BYTES].decode("utf-8", "replace")
+        self._client_id = request.headers.get(b"x-request-id", b"")[:MAX_ID_BYTES].decode("utf-8", "replace")
         if len(request.body) < _LARGE_BYTES and b"content-encoding" not in request.headers:
             self._submit(self._read(request))
             return

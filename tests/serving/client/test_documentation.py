@@ -16,6 +16,7 @@ import pytest
 from pipeline.cli.main import main
 from serving.client import asynchronous, synchronous
 from serving.model_server.server_options import ServerOptions
+from tests.serving.client import first_letter
 from tests.serving.client.in_thread import start
 from tests.serving.model_server.test_tls import Authority
 
@@ -29,22 +30,8 @@ def page(project):
 
 @pytest.fixture(scope="module")
 def base_path(tmp_path_factory):
-    """A model that sees a forest in files that begin with F, and nothing in others."""
-    import tensorflow as tf
-
-    class Model(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image")])
-        def answer(self, image):
-            is_forest = tf.strings.regex_full_match(image, "F.*")
-            return {
-                "label": tf.where(is_forest, "Forest", ""),
-                "score": tf.where(is_forest, 0.75, 0.0),
-                "reason": tf.where(is_forest, "", "not an image"),
-            }
-
-    model = Model()
     folder = tmp_path_factory.mktemp("served") / MODEL
-    tf.saved_model.save(model, str(folder / str(VERSION)), signatures={"predict_image": model.answer})
+    first_letter.save(folder / str(VERSION))
     return folder
 
 

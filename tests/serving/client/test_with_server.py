@@ -12,6 +12,7 @@ from serving.model_server import openapi
 from serving.model_server.errors import Code
 from serving.model_server.log_files import read_requests
 from serving.model_server.server_options import ServerOptions
+from tests.serving.client import first_letter
 from tests.serving.client.in_thread import start
 
 TOKEN = "a-token-of-enough-letters"
@@ -19,24 +20,8 @@ TOKEN = "a-token-of-enough-letters"
 
 @pytest.fixture(scope="module")
 def sites(tmp_path_factory):
-    """A model that labels by the first letter, as the applications' models answer."""
-    import tensorflow as tf
-
-    class Sites(tf.Module):
-        @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="image")])
-        def answer(self, image):
-            is_forest = tf.strings.regex_full_match(image, "F.*")
-            return {
-                "label": tf.where(is_forest, "Forest", ""),
-                "score": tf.where(is_forest, 0.75, 0.0),
-                "reason": tf.where(is_forest, "", "not an image"),
-                "classes": tf.tile([["Forest", "River"]], [tf.size(image), 1]),
-                "probabilities": tf.where(is_forest[:, None], [[0.75, 0.25]], [[0.0, 0.0]]),
-            }
-
-    sites = Sites()
     folder = tmp_path_factory.mktemp("sites") / "sites"
-    tf.saved_model.save(sites, str(folder / "3"), signatures={"predict_image": sites.answer})
+    first_letter.save(folder / "3")
     return folder
 
 

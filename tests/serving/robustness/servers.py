@@ -156,6 +156,18 @@ def ask(port: int, data: bytes) -> tuple[int, bytes]:
         return wire.ask(data)
 
 
+def predict_request(model: str) -> bytes:
+    """Returns the bytes of a PredictRequest with `x = [2.0]`."""
+    from tensorflow_serving.apis import predict_pb2
+
+    asked = predict_pb2.PredictRequest()
+    asked.model_spec.name = model
+    asked.inputs["x"].dtype = 1
+    asked.inputs["x"].tensor_shape.dim.add(size=1)
+    asked.inputs["x"].float_val.append(2.0)
+    return bytes(asked.SerializeToString())
+
+
 def models_file(path: Path, models: dict[str, Path], more: str = "") -> str:
     """Writes a model configuration file; returns the flag that names it."""
     listed = "".join(

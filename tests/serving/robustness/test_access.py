@@ -13,7 +13,7 @@ from tensorflow_serving.apis import model_management_pb2, predict_pb2
 
 from serving.model_server import main as model_server
 from tests.serving.model_server.test_tls import Authority, client_context
-from tests.serving.robustness.servers import Process, Wire, ask, get, models_file, post
+from tests.serving.robustness.servers import Process, Wire, ask, get, models_file, post, predict_request
 
 pytestmark = pytest.mark.slow
 
@@ -185,20 +185,11 @@ def _by_grpc(process: Process, authority: Authority, identity: tuple[str, str] |
     key, certificate = (part.encode() for part in identity) if identity else (None, None)
     credentials = grpc.ssl_channel_credentials(authority.pem.encode(), key, certificate)
     with grpc.secure_channel(f"localhost:{process.grpc_port}", credentials) as channel:
-        answer = channel.unary_unary(_PREDICT)(_request(), timeout=20)
+        answer = channel.unary_unary(_PREDICT)(predict_request("half"), timeout=20)
     return predict_pb2.PredictResponse.FromString(answer).outputs["y"].float_val[0]
 
 
 def _code_of_grpc(process: Process, shown: str | None) -> grpc.StatusCode:
     metadata = () if shown is None else (("authorization", shown),)
     with grpc.insecure_channel(f"127.0.0.1:{process.grpc_port}") as channel:
-        return channel.unary_unary(_PREDICT).future(_request(), timeout=20, metadata=metadata).code()
-
-
-def _request() -> bytes:
-    request = predict_pb2.PredictRequest()
-    request.model_spec.name = "half"
-    request.inputs["x"].dtype = 1
-    request.inputs["x"].tensor_shape.dim.add(size=1)
-    request.inputs["x"].float_val.append(2.0)
-    return request.SerializeToString()
+        return channel.unary_unary(_PREDICT).future(predict_request("half"), timeout=20, metadata=metadata).code()

@@ -22,6 +22,7 @@ from serving.model_server.http2.frames import Kind
 from tests.serving.model_server.conftest import config_of, fake_servable  # noqa: F401
 from tests.serving.model_server.grpc.conftest import Running, serve  # noqa: F401
 from tests.serving.robustness import http2_cases
+from tests.serving.robustness.servers import predict_request
 
 FUZZ_SEED = 20_261_121
 CASES, FEW = 24_000, 600
@@ -29,15 +30,6 @@ PATIENCE_S = 20.0
 MAX_GROWTH_MB = 20.0
 _ABORT = struct.pack("ii", 1, 0)  # SO_LINGER: a reset in place of an end
 _LOG = logging.getLogger(__name__)
-
-
-def request() -> bytes:
-    asked = predict_pb2.PredictRequest()
-    asked.model_spec.name = "m"
-    asked.inputs["x"].dtype = 1
-    asked.inputs["x"].tensor_shape.dim.add(size=1)
-    asked.inputs["x"].float_val.append(2.0)
-    return asked.SerializeToString()
 
 
 @pytest.fixture
@@ -70,7 +62,7 @@ def test_many_broken_conversations_leave_the_server_as_it_was(running, until, ca
 
 def speak(port: int, seed: int, count: int) -> int:
     """Has so many broken conversations, each on a connection of its own; returns how many calls were answered."""
-    rng, predict, answered = random.Random(seed), request(), 0
+    rng, predict, answered = random.Random(seed), predict_request("m"), 0
     for number in range(count):
         data = http2_cases.broken(rng, http2_cases.conversation(rng, predict))
         with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as connection:
@@ -104,14 +96,14 @@ def assert_as_before(running: Running, until, caplog) -> None:
     call = running.channel.unary_unary(
         "/tensorflow.serving.PredictionService/Predict", response_deserializer=predict_pb2.PredictResponse.FromString
     )
-    assert np.array(call(request(), timeout=PATIENCE_S).outputs["y"].float_val).tolist() == [3.0]
+    assert np.array(call(predict_request("m"), timeout=PATIENCE_S).outputs["y"].float_val).tolist() == [3.0]
     until(lambda: len(running.server.connections) == 1)  # the channel's
     assert (running.server.open_streams, running.server.held_bytes) == (0, 0)
     assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 def test_conversations_are_good_before_they_are_broken(running):
-    rng, predict = random.Random(FUZZ_SEED), request()
+    rng, predict = random.Random(FUZZ_SEED), predict_request("m")
     for _ in range(50):
         sent = http2_cases.conversation(rng, predict)
         with socket.create_connection(("127.0.0.1", running.server.port), timeout=PATIENCE_S) as connection:

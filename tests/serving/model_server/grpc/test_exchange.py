@@ -48,7 +48,7 @@ class Caller:
         self.health = health.Health(["", "a"])
         self.board = Board(self.health.watch, 3)
         methods = {
-            b"/s/Unary": lambda *of: Unary(*of, begin=self.method.begin),
+            b"/s/Unary": lambda *of: Unary(*of, begin=self.method.begin, max_answer_bytes=1 << 20),
             b"/s/Talk": lambda *of: Conversation(*of, reply=self.reply),
             b"/s/Listen": lambda *of: Subscription(*of, board=self.board),
         }
