@@ -13,7 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from serving.model_server.rest.connection import Connection
 from serving.model_server.rest.messages import Request, Response
+from serving.model_server.rest.reader import Limits
+from serving.model_server.rest.server import RestServer
 
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n\r\n"
 CHUNKED = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -389,16 +392,46 @@ def test_a_connection_that_is_to_end_does_not_wait_for_ever_for_its_client_to_re
     assert client.socket.recv(8) == b"HTTP/1.1"
 
 
-def test_a_client_that_reads_slowly_but_reads_gets_all(serve):
+class Unread:
+    """A transport whose client takes as much as the test says."""
+
+    def __init__(self) -> None:
+        self.unsent, self.is_aborted = 0, False
+
+    def write(self, data: bytes) -> None:
+        self.unsent += len(data)
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def set_write_buffer_limits(self, high: int) -> None:
+        del high
+
+    def close(self) -> None:
+        """What is unsent is sent before."""
+
+    def abort(self) -> None:
+        self.is_aborted = True
+
+
+def test_a_client_that_reads_slowly_is_waited_for_as_long_as_it_reads():
     def large(request: Request, respond: Callable[[Response], None]) -> None:
         respond(Response(200, b"x" * (16 << 20)))
 
-    client = serve(large, write_timeout_s=0.5, body_rate=64 << 10).client()
-    client.send(GET)
-    for _ in range(15):
-        time.sleep(0.1)  # three times as long as a client may that takes nothing
-        client.buffer += client.socket.recv(256 << 10)
-    assert len(client.receive().body) == 16 << 20
+    loop, transport = asyncio.new_event_loop(), Unread()
+    server = RestServer(large, Limits(write_timeout_s=30, body_rate=64 << 10))
+    connection = Connection(server, loop)
+    connection.connection_made(transport)
+    connection.data_received(GET)
+    now = loop.time()
+    for _ in range(60):  # 256 KiB every 2 s: two minutes in all, where 30 s are allowed without a byte
+        now += 2
+        transport.unsent -= 256 << 10
+        connection.check(now)
+        assert not transport.is_aborted
+    connection.check(now + 1000)
+    assert transport.is_aborted
+    loop.close()
 
 
 def test_a_handler_that_fails_is_an_internal_error_without_details(serve):
